@@ -1,0 +1,1 @@
+"""The two-region system (docs/wire.md, docs/design.md)."""

@@ -1,0 +1,250 @@
+"""Where every node and link of the lab is: pure, computed from a number, so that all its parts agree without asking.
+
+See docs/wire.md for the table of addresses. Nobody else works an address out: whoever needs one asks the layout.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+REGIONS = ("east", "west")
+ZONES = ("a", "b", "c")
+ZONAL = ("gateway", "members", "cache", "store")
+INSTRUMENTS = ("proxy", "dns", "users")
+FILTERED = ("gateway", "members", "store")  # services that mount the request filter
+MAX_NUMBER = 24  # 10 * 24 + 9 is the last second byte that fits into 127.R.Z.N
+
+# Users live in these networks by name only (EDNS client subnet, a header at the gateways); no traffic goes there.
+HOME_NETWORKS: Mapping[str, str] = {"east": "198.18.0.0/16", "west": "198.19.0.0/16"}
+
+_HOST_PART = {"gateway": 80, "members": 20, "cache": 11, "store": 30, "queue": 40, "proxy": 50, "dns": 53, "users": 10}
+_PORT = {"gateway": 8080, "members": 8081, "cache": 11211, "store": 9042, "queue": 9324, "proxy": 8474, "dns": 5300,
+         "users": 9900}
+_DNS_API_PORT, _CONTROL_PORT, _FIRST_LINK_PORT = 8053, 9999, 20001
+_FIRST_SHARED_PORT, _SHARED_PORTS = 21000, 100  # where all nodes share 127.0.0.1: so many ports for each lab
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One node: who it is, where it listens (``host``, ``port``; ``ports`` by name: dns has ``api``), how to ask it.
+
+    ``region`` is empty for ``dns`` and ``users``; ``zone`` (``east-a``) is ``None`` for regional parts.
+    ``ask_behind`` is empty where nothing stands behind, ``faults_url`` is ``None`` where no request filter is mounted.
+    """
+
+    name: str
+    service: str
+    region: str
+    zone: str | None
+    role: str
+    host: str
+    port: int
+    ask: str
+    ask_behind: str = ""
+    faults_url: str | None = None
+    ports: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    @property
+    def address(self) -> str:
+        """``host:port``."""
+        return f"{self.host}:{self.port}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As the manifest has it, without what only a running process has."""
+        return {"name": self.name, "service": self.service, "region": self.region, "zone": self.zone,
+                "role": self.role, "address": self.address, "ask": self.ask, "ask_behind": self.ask_behind,
+                "faults_url": self.faults_url, "ports": dict(self.ports)}
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """One proxied way: ``source`` (a node or ``<service>-<region>``) connects to ``listen``, reaches ``upstream``."""
+
+    name: str
+    source: str
+    target: str
+    source_region: str
+    target_region: str
+    proxy: str
+    listen_host: str
+    listen_port: int
+    upstream_host: str
+    upstream_port: int
+    ask: str
+
+    @property
+    def listen(self) -> str:
+        """``host:port`` to connect to."""
+        return f"{self.listen_host}:{self.listen_port}"
+
+    @property
+    def upstream(self) -> str:
+        """``host:port`` of the target itself."""
+        return f"{self.upstream_host}:{self.upstream_port}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As the manifest has it."""
+        return {"name": self.name, "source": self.source, "target": self.target,
+                "source_region": self.source_region, "target_region": self.target_region, "proxy": self.proxy,
+                "listen": self.listen, "upstream": self.upstream, "ask": self.ask}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All nodes and links of lab ``number``; make one with ``Layout.compute``."""
+
+    number: int
+    own_addresses: bool
+    flavour: str
+    nodes: tuple[NodeSpec, ...]
+    links: tuple[LinkSpec, ...]
+    control_host: str
+    control_port: int
+
+    @classmethod
+    def compute(cls, number: int = 0, *, own_addresses: bool = True, flavour: str = "process") -> "Layout":
+        """The layout of lab ``number`` (0..24); ``own_addresses``: any 127.0.0.0/8 address can be bound here."""
+        if not 0 <= number <= MAX_NUMBER:
+            raise ValueError(f"a lab's number is 0 to {MAX_NUMBER}, not {number}")
+        book = _OwnAddresses(number) if own_addresses else _SharedAddress(number)
+        control = book.take(f"127.{10 * number + 9}.0.1", _CONTROL_PORT)
+        nodes = tuple(_nodes(book, number))
+        links = tuple(_links(book, {node.name: node for node in nodes}))
+        return cls(number, own_addresses, flavour, nodes, links, *control)
+
+    @classmethod
+    def from_json(cls, shape: Mapping[str, Any]) -> "Layout":
+        """The layout that ``to_json`` (or a manifest, which holds the same keys) tells of."""
+        return cls.compute(shape["number"], own_addresses=shape["own_addresses"], flavour=shape["flavour"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers, nodes and links as in the manifest."""
+        return {"number": self.number, "own_addresses": self.own_addresses, "flavour": self.flavour,
+                "nodes": [node.to_json() for node in self.nodes], "links": [link.to_json() for link in self.links]}
+
+    def node(self, name: str) -> NodeSpec:
+        """The node of this name; ``KeyError`` when there is none."""
+        return self._nodes_by_name[name]
+
+    def link(self, name: str) -> LinkSpec:
+        """The link of this name (``<source>--<target>``); ``KeyError`` when there is none."""
+        return self._links_by_name[name]
+
+    def nodes_of(self, service: str, region: str | None = None) -> list[NodeSpec]:
+        """The nodes of a service, of one region or of all, by zone."""
+        return [node for node in self.nodes if node.service == service and region in (None, node.region)]
+
+    def links_into(self, proxy: str) -> list[LinkSpec]:
+        """The links which run through this proxy node."""
+        return [link for link in self.links if link.proxy == proxy]
+
+    def links_from(self, node: str, service: str | None = None) -> list[LinkSpec]:
+        """The links which this node connects to (its own and its service's), to one service or to all, by zone."""
+        spec = self.node(node)
+        sources = (spec.name, f"{spec.service}-{spec.region}")
+        return [link for link in self.links
+                if link.source in sources and service in (None, self.node(link.target).service)]
+
+    def other_region(self, region: str) -> str:
+        """The region that is not this one."""
+        return next(other for other in REGIONS if other != region)
+
+    def home_of(self, client: str) -> str | None:
+        """The home region of a user with this address (or subnet ``198.18.3.0/24``) by the geo rules, if it has one."""
+        address = ipaddress.ip_address(client.partition("/")[0])
+        return next((region for region, net in HOME_NETWORKS.items() if address in ipaddress.ip_network(net)), None)
+
+    @cached_property
+    def _nodes_by_name(self) -> dict[str, NodeSpec]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def _links_by_name(self) -> dict[str, LinkSpec]:
+        return {link.name: link for link in self.links}
+
+
+class _OwnAddresses:
+    """Every node on an address of its own, with the port of its service."""
+
+    def __init__(self, number: int) -> None:
+        pass
+
+    def take(self, host: str, port: int) -> tuple[str, int]:
+        return host, port
+
+
+class _SharedAddress:
+    """Every listener on 127.0.0.1, with a port of its own: for systems which bind no other loopback address."""
+
+    def __init__(self, number: int) -> None:
+        self._next = _FIRST_SHARED_PORT + _SHARED_PORTS * number
+
+    def take(self, host: str, port: int) -> tuple[str, int]:
+        self._next += 1
+        return "127.0.0.1", self._next
+
+
+_Book = _OwnAddresses | _SharedAddress
+
+
+def _nodes(book: _Book, number: int) -> list[NodeSpec]:
+    found = []
+    for at, region in enumerate(REGIONS, start=1):
+        second = 10 * number + at
+        for service in ZONAL:
+            for third, zone in enumerate(ZONES, start=1):
+                found.append(_node(book, service, region, f"{region}-{zone}", f"127.{second}.{third}"))
+        for service in ("queue", "proxy"):
+            found.append(_node(book, service, region, None, f"127.{second}.0"))
+    for service in ("dns", "users"):
+        found.append(_node(book, service, "", None, f"127.{10 * number + 9}.0"))
+    return found
+
+
+def _node(book: _Book, service: str, region: str, zone: str | None, network: str) -> NodeSpec:
+    host, port = book.take(f"{network}.{_HOST_PART[service]}", _PORT[service])
+    ports = {"api": book.take(host, _DNS_API_PORT)[1]} if service == "dns" else {}
+    filtered = service in FILTERED
+    return NodeSpec(
+        name="-".join(part for part in (service, zone or region) if part), service=service, region=region, zone=zone,
+        role="instrument" if service in INSTRUMENTS else "service", host=host, port=port, ports=ports,
+        ask=_ask(service, host, port), ask_behind=f"http://{host}:{port}/deep" if filtered else "",
+        faults_url=f"http://{host}:{port}/simian/faults" if filtered else None,
+    )
+
+
+def _ask(service: str, host: str, port: int) -> str:
+    forms = {"cache": "memcached://{}", "proxy": "http://{}/version", "dns": "dns://{}/api.geo.lab",
+             "users": "tcp://{}"}
+    return forms.get(service, "http://{}/health").format(f"{host}:{port}")
+
+
+def _links(book: _Book, nodes: Mapping[str, NodeSpec]) -> list[LinkSpec]:
+    found: list[LinkSpec] = []
+    taken = dict.fromkeys(REGIONS, 0)
+    for source, target in _pairs():
+        into = nodes[target]
+        proxy = nodes[f"proxy-{into.region}"]
+        host, port = book.take(proxy.host, _FIRST_LINK_PORT + taken[into.region])
+        taken[into.region] += 1
+        source_region = source.split("-")[1]
+        found.append(LinkSpec(
+            name=f"{source}--{target}", source=source, target=target, source_region=source_region,
+            target_region=into.region, proxy=proxy.name, listen_host=host, listen_port=port,
+            upstream_host=into.host, upstream_port=into.port, ask=_ask(into.service, host, port)))
+    return found
+
+
+def _pairs() -> list[tuple[str, str]]:
+    """Source and target of each link, always in this order: a link's port depends on it."""
+    pairs = []
+    for here, there in (("east", "west"), ("west", "east")):
+        members = [f"members-{here}-{zone}" for zone in ZONES]
+        pairs += [(node, f"cache-{here}-{zone}") for node in members for zone in ZONES]
+        pairs += [(node, f"queue-{here}") for node in members]
+        pairs.append((f"members-{here}", f"queue-{there}"))
+        pairs += [(f"store-{here}", f"store-{there}-{zone}") for zone in ZONES]
+        pairs += [(f"gateway-{here}", f"gateway-{there}-{zone}") for zone in ZONES]
+    return pairs

@@ -1,0 +1,1 @@
+"""Request faults for services that mount them; see README.md. Import from the modules: nothing is loaded unasked."""

@@ -10,6 +10,7 @@
     │   └── TimedOut          no answer by the deadline: the call may still land ("doubtful")
     ├── LeaseLost             this process no longer owns its run and must not touch the world
     ├── JournalError          the journal cannot be read or written
+    ├── HistoryError          the history of past runs cannot be read or written (a run goes on without it)
     └── PluginError           somebody's monkey, probe or driver raised or is malformed
 """
 
@@ -62,6 +63,10 @@ class LeaseLost(SimianError):
 
 class JournalError(SimianError):
     """The journal cannot be read or written."""
+
+
+class HistoryError(SimianError):
+    """The history of past runs cannot be read or written; the text names the file or database, never its password."""
 
 
 class PluginError(SimianError):

@@ -1,0 +1,96 @@
+"""Opening the database of past runs: SQLite in a file, or PostgreSQL somewhere."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from simian.errors import HistoryError, UsageError
+
+BUSY_TIMEOUT_S = 30.0  # another run may be storing a day of readings
+CONNECT_TIMEOUT_S = 5
+WRITES = {"simian_writes": True}  # execution option of a connection that is going to write
+
+
+def address(where: str | Path) -> URL:
+    """The URL of a file name, a ``sqlite:///`` or a ``postgresql+psycopg://`` address. Raises UsageError."""
+    if isinstance(where, Path) or "://" not in where:
+        return URL.create("sqlite", database=str(Path(where).expanduser().absolute()))
+    try:
+        url = make_url(where)
+    except ArgumentError as error:
+        raise UsageError("history is no valid address; write a file name or postgresql+psycopg://HOST/NAME") from error
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        kind = url.get_backend_name()
+        raise UsageError(f"history cannot be kept in {kind}; write a file name or postgresql+psycopg://HOST/NAME")
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise UsageError("history in memory would be gone at the end of the command; write a file name")
+    return url
+
+
+def shown(url: URL) -> str:
+    """The database as messages name it: the file, or the address without its password."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.render_as_string(hide_password=True)
+
+
+def connect(url: URL) -> Engine:
+    """An engine whose transactions are whole: BEGIN IMMEDIATE on SQLite for what writes."""
+    if url.get_backend_name() == "postgresql":
+        # positional parameters, so that rows go in as tuples on both engines
+        return create_engine(url, paramstyle="format", connect_args={"connect_timeout": CONNECT_TIMEOUT_S})
+    Path(str(url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None})
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
+    return engine
+
+
+def _on_connect(connection: sqlite3.Connection, _: Any) -> None:
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA synchronous=NORMAL")  # the journal is what must survive a power cut
+
+
+def _on_begin(connection: Connection) -> None:
+    """A read that becomes a write after another's write fails at once, whatever the busy timeout: say it first."""
+    writes = connection.get_execution_options().get("simian_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def told(name: str, doing: str) -> Iterator[None]:
+    """Turns what the library raises into one line that names the database."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise HistoryError(f"history {name} cannot be {doing}: {_why(error)}; {_remedy(error)}") from error
+    except ModuleNotFoundError as error:
+        raise HistoryError(
+            f"history {name} needs {error.name}; install it: pip install simian-army[postgres]"
+        ) from error
+
+
+def _root(error: Exception) -> BaseException:
+    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+
+
+def _why(error: Exception) -> str:
+    lines = str(_root(error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _remedy(error: Exception) -> str:
+    why = _why(error)
+    if "not a database" in why or "malformed" in why:
+        return "the file is damaged or no database; move it away, and simian begins a new one"
+    if "locked" in why:
+        return "another program keeps it locked; end that one and try again"
+    if "full" in why:
+        return "make room on the disk and try again"
+    return "check that it is there and that you may read and write it, or name another in simian.yaml under 'history'"

@@ -1,0 +1,1 @@
+"""Changes of the schema of the history, in order; run by ``simian.history.migrate``."""

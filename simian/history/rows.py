@@ -1,0 +1,127 @@
+"""Between a record's dicts and the rows of a table, without losing anything on the way."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Float, Integer, Row, String, Table
+
+from simian.history.moment import to_us
+from simian.history.tables import Document, EpochSeconds, Moment
+
+Encode = Callable[[Any], Any]  # the value as the driver takes it; None: does not fit, goes into ``more``
+_CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT[0-2]\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+_OWN = ("number", "position", "more")
+
+
+def _text(value: Any) -> str | None:
+    """PostgreSQL takes no NUL, and no engine half a surrogate pair."""
+    if not isinstance(value, str) or "\0" in value:
+        return None
+    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        return None
+    return value
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and -(1 << 63) <= value < 1 << 63 else None
+
+
+def _number(value: Any) -> float | None:
+    """SQLite keeps not-a-number as NULL, so that goes elsewhere, as does an integer that no float equals."""
+    if type(value) is int and abs(value) <= 1 << 53:
+        return float(value)
+    return value if type(value) is float and value == value else None
+
+
+def _truth(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _moment(value: Any) -> int | None:
+    if not isinstance(value, str) or not _CANONICAL.fullmatch(value):
+        return None
+    try:
+        return to_us(value)
+    except ValueError:  # the 31st of February: kept as the text it is
+        return None
+
+
+def _epoch(value: Any) -> int | None:
+    if type(value) not in (int, float) or not abs(value) < 1 << 33:
+        return None
+    us = round(value * 1e6)
+    return us if us / 1e6 == value else None
+
+
+def _document(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, separators=(",", ":"))
+
+
+_ENCODERS: tuple[tuple[type[Any], Encode], ...] = (
+    (Document, _document),
+    (Moment, _moment),
+    (EpochSeconds, _epoch),
+    (Boolean, _truth),
+    (BigInteger, _count),
+    (Integer, _count),
+    (Float, _number),
+    (String, _text),
+)
+
+
+class Shape:
+    """How items of one list of the record become rows of one table and back. ``head``: columns the store fills."""
+
+    def __init__(self, table: Table, *head: str) -> None:
+        self.table = table
+        self.head = head
+        self._encoders = {column.name: _encoder(column.type) for column in table.c if column.name not in _OWN}
+        self.columns = (*head, *self._encoders, "more")
+
+    def row(self, item: Mapping[str, Any], *head: Any) -> tuple[Any, ...]:
+        """One row as the driver takes it, in the order of ``columns``."""
+        row: list[Any] = list(head)
+        more: dict[str, Any] = {}
+        known = 0
+        for key, encode in self._encoders.items():
+            stored = None
+            if key in item:
+                known += 1
+                stored = encode(item[key])
+                if stored is None:  # also a null that was written out: it comes back as one
+                    more[key] = item[key]
+            row.append(stored)
+        if known != len(item):
+            more.update((key, value) for key, value in item.items() if key not in self._encoders)
+        row.append(json.dumps(more, separators=(",", ":")) if more else "{}")
+        return tuple(row)
+
+    def rows(self, number: int, items: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Any, ...]]:
+        """All rows of a list, numbered in its order."""
+        for position, item in enumerate(items):
+            yield self.row(item, number, position)
+
+    def item(self, row: "Row[*tuple[Any, ...]]") -> dict[str, Any]:
+        """The dict that was stored as this row."""
+        stored = row._mapping
+        item = {key: stored[key] for key in self._encoders if key in stored and stored[key] is not None}
+        item.update(stored["more"])
+        return item
+
+
+def _encoder(kind: object) -> Encode:
+    return next(encode for wanted, encode in _ENCODERS if isinstance(kind, wanted))
+
+
+def batches(rows: Iterable[tuple[Any, ...]], size: int = 1000) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """Rows in lists of at most ``size``: a long run's readings never stand in memory twice."""
+    batch: list[tuple[Any, ...]] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

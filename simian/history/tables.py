@@ -1,0 +1,198 @@
+"""The tables of past runs.
+
+A record of a run (a dict, JSON) is spread over these tables by the names of its keys. What has no column of its own,
+or a value its column cannot hold, goes into ``more`` as JSON, so that whatever is stored comes back whole.
+"""
+
+import json
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    desc,
+)
+
+from simian.history.moment import from_us, to_us
+
+VERSION_TABLE = "simian_version"
+NEWEST = "0001"  # the schema this code reads and writes: the id of the last migration
+
+
+class Moment(TypeDecorator[str]):
+    """A point in time, UTC: microseconds since the epoch as BIGINT here, ISO 8601 with microseconds and Z outside.
+
+    ``DateTime(timezone=True)`` gives naive values back on SQLite; a number sorts the same everywhere.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> int | None:
+        """To microseconds."""
+        return None if value is None else to_us(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> str | None:
+        """To text."""
+        return None if value is None else from_us(value)
+
+
+class EpochSeconds(TypeDecorator[float]):
+    """The same with seconds since the epoch outside (a float, to the microsecond)."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: float | None, dialect: Dialect) -> int | None:
+        """To microseconds."""
+        return None if value is None else round(value * 1e6)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> float | None:
+        """To seconds."""
+        return None if value is None else value / 1e6
+
+
+class Document(TypeDecorator[Any]):
+    """JSON as text in ASCII: no engine ever sees a NUL or half a surrogate pair."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """To text."""
+        return None if value is None else json.dumps(value, separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """From text."""
+        return None if value is None else json.loads(value)
+
+
+# Byte order on every engine: paging and prefixes of run ids depend on it.
+Name = String().with_variant(String(collation="C"), "postgresql")
+Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("number", Number, primary_key=True),
+    Column("run", Name, nullable=False, unique=True),
+    Column("monkey", Name),
+    Column("experiment", Name),
+    Column("system", Name),
+    Column("seed", BigInteger),
+    Column("outcome", Name),
+    Column("verdict", Name),
+    Column("recovery", Name),
+    Column("started", Moment, nullable=False),
+    Column("ended", Moment),
+    Column("topology_hash", Text),
+    Column("plan_hash", Text),
+    Column("hypothesis", Text),
+    Column("note", Text),
+    Column("simian", Text),
+    Column("exposure_assumed", Boolean),
+    Column("reasons", Document),
+    Column("options", Document),
+    Column("plan", Document),
+    Column("notes", Document),
+    Column("more", Document, nullable=False),
+)
+for _filter in ((), ("monkey",), ("verdict",), ("outcome",), ("monkey", "verdict")):
+    _columns = (*_filter, "started", "run")
+    Index(
+        f"ix_runs_{'_'.join(_columns)}", *(runs.c[name] for name in _filter), desc("started"), desc("run"), _table=runs
+    )
+
+
+def _part(name: str, *columns: Column[Any]) -> Table:
+    """A list inside the record: one row an item, in the record's order."""
+    return Table(
+        name,
+        metadata,
+        Column("number", Number, ForeignKey(runs.c.number, ondelete="CASCADE"), primary_key=True, autoincrement=False),
+        Column("position", Integer, primary_key=True, autoincrement=False),
+        *columns,
+        Column("more", Document, nullable=False),
+        sqlite_with_rowid=False,
+    )
+
+
+phases = _part("phases", Column("phase", Text), Column("started", Moment), Column("ended", Moment))
+faults = _part(
+    "faults",
+    Column("id", BigInteger),
+    Column("kind", Text),
+    Column("target", Text),
+    Column("stage", Text),
+    Column("injected", Moment),
+    Column("undone", Moment),
+    Column("state", Text),
+    Column("evidence", Document),
+    Column("exposure", BigInteger),
+    Column("error", Text),
+    Column("mend", Text),
+)
+checks = _part(
+    "checks",
+    Column("check", Text),
+    Column("verdict", Text),
+    Column("tolerance", Text),
+    Column("baseline", Float),
+    Column("during", Float),
+    Column("after", Float),
+    Column("readings", BigInteger),
+)
+weaknesses = _part(
+    "weaknesses", Column("check", Text), Column("seen", Text), Column("where", Text), Column("hint", Text)
+)
+readings = _part(
+    "readings",
+    Column("check", Text),
+    Column("at", Moment),
+    Column("value", Float),
+    Column("silent", Boolean),
+    Column("detail", Text),
+)
+traffic = _part(
+    "traffic",
+    Column("at", EpochSeconds),
+    Column("seconds", Float),
+    Column("home", Text),
+    Column("served", Document),
+    Column("ended", BigInteger),
+    Column("ok", BigInteger),
+    Column("failed", BigInteger),
+    Column("first_failed", BigInteger),
+    Column("shed", BigInteger),
+    Column("latency", Document),
+)
+
+# The key of the record that each table holds.
+PARTS = {
+    "phases": phases,
+    "faults": faults,
+    "steady_state": checks,
+    "weaknesses": weaknesses,
+    "readings": readings,
+    "traffic": traffic,
+}

@@ -1,0 +1,106 @@
+"""One HTTP request: its status, and a word in its body."""
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import time
+from typing import Literal
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from simian.probe import Reading, probe
+
+MOST_BYTES = 1 << 20
+MOST_REDIRECTS = 3
+TIMEOUT_S = 10.0  # the check's deadline is shorter; this ends what nobody waits for any more
+PORTS = {"http": 80, "https": 443}
+
+
+@probe("http")
+def ask(
+    url: str, expect: int = 200, contains: str | None = None, measure: Literal["ok", "latency_ms"] = "ok"
+) -> Reading:
+    """1.0 when the answer has the status ``expect`` and ``contains`` these words, else 0.0; or its time in ms."""
+    began = time.perf_counter()
+    try:
+        status, body = fetch(url, expect)
+    except (OSError, http.client.HTTPException) as error:
+        if measure == "latency_ms":
+            raise
+        return Reading(0.0, f"{type(error).__name__}: {error}")
+    took_ms = (time.perf_counter() - began) * 1000
+    good = status == expect and (contains is None or contains in body)
+    seen = f"{status}" if status != expect or good else f"{status} without {contains!r:.60}"
+    if measure == "latency_ms" and good:
+        return Reading(took_ms, seen)
+    return Reading(float(good), seen) if measure == "ok" else _no_latency(seen)
+
+
+def _no_latency(seen: str) -> Reading:
+    raise ValueError(f"no latency to tell, the answer was {seen}")
+
+
+def fetch(url: str, expect: int = 200) -> tuple[int, str]:
+    """Status and body. Follows redirects on the same host only. Raises ValueError for an address not allowed."""
+    target = _allowed(url)
+    for _ in range(MOST_REDIRECTS):
+        status, body, location = _get(target)
+        if status == expect or status not in (301, 302, 303, 307, 308) or not location:
+            return status, body
+        following = _allowed(urljoin(target.geturl(), location))
+        if (following.hostname, _port(following)) != (target.hostname, _port(target)):
+            return status, body
+        target = following
+    raise http.client.HTTPException(f"more than {MOST_REDIRECTS} redirects")
+
+
+def _allowed(url: str) -> SplitResult:
+    target = urlsplit(url)
+    if target.scheme not in PORTS or not target.hostname:
+        raise ValueError(f"{url!r:.80} is no address to ask; right would be http://host:port/path or https://…")
+    if target.username or target.password:
+        raise ValueError("an address with a password in it would be shown in reports; leave it out")
+    return target
+
+
+def _port(target: SplitResult) -> int:
+    return target.port or PORTS[target.scheme]
+
+
+def connect(host: str, port: int, timeout_s: float = TIMEOUT_S) -> socket.socket:
+    """A TCP connection, its address checked after resolution: link-local ones (cloud metadata) are not asked."""
+    error: OSError | None = None
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        known = ipaddress.ip_address(str(address[0]).partition("%")[0])
+        known = getattr(known, "ipv4_mapped", None) or known
+        if known.is_link_local or known.is_multicast or known.is_unspecified:
+            raise ValueError(f"{host} is {known}, an address that probes do not ask")
+        connection = socket.socket(family, kind, protocol)
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect(address)
+        except OSError as failed:
+            connection.close()
+            error = failed
+        else:
+            return connection
+    raise error or OSError(f"{host} has no address")
+
+
+def _get(target: SplitResult) -> tuple[int, str, str | None]:
+    host = target.hostname or ""
+    connection = http.client.HTTPConnection(host, _port(target), timeout=TIMEOUT_S)
+    raw = connect(host, _port(target))
+    try:
+        connection.sock = raw
+        if target.scheme == "https":
+            connection.sock = ssl.create_default_context().wrap_socket(raw, server_hostname=host)
+        path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+        connection.request("GET", path, headers={"Host": target.netloc, "User-Agent": "simian", "Connection": "close"})
+        answer = connection.getresponse()
+        body = answer.read(MOST_BYTES)
+        answer.close()
+        return answer.status, body.decode("utf-8", "replace"), answer.getheader("Location")
+    finally:
+        connection.close()
+        raw.close()

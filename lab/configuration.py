@@ -1,0 +1,44 @@
+"""The ``simian.yaml`` that fits a lab, written beside its manifest."""
+
+import json
+from typing import Any
+
+from .layout import REGIONS
+from .manifest import Manifest, replace_file
+
+
+def write_configuration(manifest: Manifest) -> None:
+    """Write ``simian.yaml`` and the token file it refers to, both for our eyes only."""
+    replace_file(manifest.files.token, manifest.token)
+    text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in configuration(manifest).items())  # JSON is YAML
+    replace_file(manifest.files.configuration, f"# Written by the lab when it came up; gone when it goes down.\n{text}")
+
+
+def configuration(manifest: Manifest) -> dict[str, Any]:
+    """The keys of ``simian.yaml`` and their values."""
+    layout = manifest.layout
+    servers = {region: f"http://{layout.node(f'proxy-{region}').address}" for region in REGIONS}
+    links = [{key: link.to_json()[key] for key in ("name", "source", "target", "source_region", "target_region", "ask")}
+             for link in layout.links]
+    token = {"file": str(manifest.files.token)}
+    services = {node.name: {"url": node.faults_url, "token": token} for node in layout.nodes if node.faults_url}
+    return {
+        "system": "lab",
+        "platform": {"driver": "process", "manifest": str(manifest.files.manifest)},
+        "network": {"driver": "toxiproxy", "servers": servers, "links": links},
+        "requests": {"driver": "filter", "services": services},
+        "observer": {"driver": "socket"},
+        "users": {"feed": layout.node("users").address},
+        "limits": {"radius": "system"},
+        "steady_state": _checks(),
+        "abort": [{"check": "streams start", "below": "90 %"}],
+    }
+
+
+def _checks() -> list[dict[str, Any]]:
+    return [
+        {"check": "streams start", "probe": {"users": "success_share", "kind": "play"}, "tolerance": ">= 99.9 %"},
+        {"check": "requests succeed", "probe": {"users": "success_share"}, "tolerance": ">= 99.9 %"},
+        {"check": "first tries", "probe": {"users": "first_try_share"}, "tolerance": ">= 90 %"},
+        {"check": "latency", "probe": {"users": "p99_ms"}, "tolerance": "<= 1000 ms"},
+    ]

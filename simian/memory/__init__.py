@@ -1,1 +1,20 @@
-"""See docs/design.md, section 4 (layout)."""
+"""A world in memory: every port's reference semantics and a simulated clock (see docs/memory-world.md)."""
+
+from typing import TYPE_CHECKING, Any
+
+from simian.memory.clock import SimulatedClock
+from simian.memory.state import MemoryState
+
+if TYPE_CHECKING:
+    from simian.memory.world import MemoryWorld, build_memory_world
+
+__all__ = ["MemoryState", "MemoryWorld", "SimulatedClock", "build_memory_world"]
+
+
+def __getattr__(name: str) -> Any:
+    """The whole world is put together from the drivers, which use this package: so it is loaded when asked for."""
+    if name in ("MemoryWorld", "build_memory_world"):
+        from simian.memory import world
+
+        return getattr(world, name)
+    raise AttributeError(f"module 'simian.memory' has no attribute {name!r}")

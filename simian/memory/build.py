@@ -1,0 +1,128 @@
+"""Building a memory world: by default the lab's nodes and links, by the same names."""
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any
+
+from simian.errors import UsageError
+from simian.memory.clock import SimulatedClock
+from simian.memory.habits import Habits
+from simian.memory.nodes import MemoryNode
+from simian.memory.state import MemoryState
+from simian.memory.weaknesses import WEAKNESSES, Shape
+from simian.topology import Link, Node
+
+REGIONS = ("east", "west")
+ZONES = ("a", "b", "c")
+SERVICES = ("gateway", "members", "cache", "store", "queue")
+FILTERED = ("gateway", "members", "store")
+_START_DELAY_S = {"store": 1.5, "queue": 0.8}
+_SETTINGS = ("driver", "seed", "regions", "zones", "services", "weaknesses")
+
+
+def build_state(
+    *,
+    seed: int = 0,
+    regions: Sequence[str] = REGIONS,
+    zones: Sequence[str] = ZONES,
+    services: Sequence[str] = SERVICES,
+    clock: SimulatedClock | None = None,
+    weaknesses: Iterable[str] = (),
+) -> MemoryState:
+    """The state of a world of these parts. Raises UsageError with every wrong name."""
+    weak = tuple(weaknesses)
+    _refuse_wrong(regions, zones, services, weak)
+    shape = Shape(tuple(_nodes(regions, zones, services)), Habits())
+    for name in weak:
+        shape = WEAKNESSES[name].plant(shape)
+    links = _links(shape.nodes, regions)
+    return MemoryState(shape.nodes, links, clock=clock, seed=seed, habits=shape.habits)
+
+
+def state_from(settings: Mapping[str, Any], shared: MutableMapping[str, Any]) -> MemoryState:
+    """The one state that the memory drivers of a world share (``shared["memory"]``); made on the first call.
+
+    Settings, all optional: ``seed``, ``regions``, ``zones``, ``services``, ``weaknesses``.
+    """
+    if "memory" not in shared:
+        unknown = sorted(set(settings) - set(_SETTINGS))
+        if unknown:
+            raise UsageError([f"memory: no setting {key!r}; there are: {', '.join(_SETTINGS)}" for key in unknown])
+        given = {key: value for key, value in settings.items() if key != "driver"}
+        clock = shared.get("clock")
+        shared["memory"] = build_state(**given, clock=clock if isinstance(clock, SimulatedClock) else None)
+    state: MemoryState = shared["memory"]
+    return state
+
+
+def _refuse_wrong(regions: Sequence[str], zones: Sequence[str], services: Sequence[str], weak: Sequence[str]) -> None:
+    problems = [f"no service is called {name!r} here; there are: {', '.join(SERVICES)}" for name in services
+                if name not in SERVICES]  # fmt: skip
+    if "gateway" not in services:
+        problems.append("services must have 'gateway': users come in there")
+    if not regions or not zones:
+        problems.append("a world needs at least one region and one zone")
+    for kind, names in (("region", regions), ("zone", zones)):
+        problems += [f"{kind} {name!r}: use letters and digits, as '-' parts the names" for name in names
+                     if not name.isalnum()]  # fmt: skip
+    problems += [f"no weakness is called {name!r}; there are: {', '.join(sorted(WEAKNESSES))}" for name in weak
+                 if name not in WEAKNESSES]  # fmt: skip
+    if problems:
+        raise UsageError(problems)
+
+
+def _nodes(regions: Sequence[str], zones: Sequence[str], services: Sequence[str]) -> Iterator[MemoryNode]:
+    for region in regions:
+        for service in services:
+            if service == "queue":
+                yield _node(service, region, None)
+            else:
+                yield from (_node(service, region, f"{region}-{zone}") for zone in zones)
+        yield _node("proxy", region, None)
+    yield _node("dns", "", None)
+    yield _node("users", "", None)
+
+
+def _node(service: str, region: str, zone: str | None) -> MemoryNode:
+    name = "-".join(part for part in (service, zone or region) if part)
+    filters = service in FILTERED
+    node = Node(
+        name=name,
+        service=service,
+        region=region,
+        zone=zone,
+        role="instrument" if service in ("proxy", "dns", "users") else "service",
+        address=f"{name}.memory",
+        ask=f"memory://{name}/health",
+        ask_behind=f"memory://{name}/deep" if filters else "",
+        filters=filters,
+    )
+    return MemoryNode(node, start_delay_s=_START_DELAY_S.get(service, 0.4))
+
+
+def _links(nodes: Iterable[MemoryNode], regions: Sequence[str]) -> list[Link]:
+    by_service: dict[tuple[str, str], list[str]] = {}
+    for one in nodes:
+        by_service.setdefault((one.node.service, one.node.region), []).append(one.node.name)
+    return [
+        Link(f"{source}--{target}", source, target, here, there, ask=f"memory://{source}--{target}")
+        for source, target, here, there in _pairs(by_service, regions)
+    ]
+
+
+def _pairs(
+    by_service: Mapping[tuple[str, str], list[str]], regions: Sequence[str]
+) -> Iterator[tuple[str, str, str, str]]:
+    """Source, target and their regions, in the lab's order."""
+
+    def of(service: str, region: str) -> list[str]:
+        return by_service.get((service, region), [])
+
+    for here in regions:
+        for service in ("cache", "queue"):
+            yield from ((m, t, here, here) for m in of("members", here) for t in of(service, here))
+        for there in (region for region in regions if region != here):
+            if of("members", here):
+                yield from ((f"members-{here}", queue, here, there) for queue in of("queue", there))
+            for service in ("store", "gateway"):
+                if of(service, here):
+                    yield from ((f"{service}-{here}", target, here, there) for target in of(service, there))

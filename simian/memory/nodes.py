@@ -1,0 +1,54 @@
+"""A node of the memory world, and the request rules inside it."""
+
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from simian.topology import Node, NodeState
+from simian.world import Rule
+
+
+@dataclass(slots=True)
+class RuleInPlace:
+    """A rule inside a node, its own die and what it saw. ``expires_at``: elapsed seconds."""
+
+    rule: Rule
+    die: Random
+    expires_at: float
+    saw: int = 0
+    hit: int = 0
+
+    def roll(self) -> bool:
+        """Whether the next request is hit; counts it."""
+        self.saw += 1
+        hit = self.die.random() < self.rule.share
+        self.hit += hit
+        return hit
+
+
+@dataclass(slots=True)
+class MemoryNode:
+    """A node's fixed part (``node``) and its state. Times are elapsed seconds; ``since`` is the wall clock's.
+
+    ``held``: it was ended on purpose and nothing restarts it. ``warm_from``: since when its cache is being filled.
+    """
+
+    node: Node
+    capacity_rps: float = 120.0
+    start_delay_s: float = 0.4
+    state: NodeState = "running"
+    held: bool = False
+    starts: int = 1
+    since: float = 0.0
+    ready_at: float = float("-inf")
+    warm_from: float = float("-inf")
+    rules: dict[str, RuleInPlace] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> Node:
+        """The node as a value, as it is now."""
+        return replace(self.node, state=self.state, since=None if self.state == "stopped" else self.since)
+
+    @property
+    def incarnation(self) -> str | None:
+        """Another text for each start; ``None`` while down."""
+        return None if self.state == "stopped" else f"{self.starts}-{self.since:.3f}"

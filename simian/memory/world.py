@@ -1,0 +1,53 @@
+"""A whole world in memory: every port, one state, one clock."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from simian.memory.build import REGIONS, SERVICES, ZONES, build_state
+from simian.memory.clock import SimulatedClock
+from simian.memory.state import MemoryState
+from simian.networks.memory import MemoryNetwork
+from simian.observers.memory import MemoryObserver
+from simian.platforms.memory import MemoryPlatform
+from simian.requests.memory import MemoryRequests
+from simian.topology import Topology
+from simian.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryWorld:
+    """``world``: all ports. ``state``: what is behind them, for tests to look at and to change by hand."""
+
+    world: World
+    state: MemoryState
+    clock: SimulatedClock
+
+    @property
+    def topology(self) -> Topology:
+        """The system as seen now."""
+        return Topology("memory", tuple(self.world.platform.nodes()), tuple(self.world.network.links()))
+
+
+def build_memory_world(
+    seed: int = 0,
+    regions: Sequence[str] = REGIONS,
+    zones: Sequence[str] = ZONES,
+    services: Sequence[str] = SERVICES,
+    clock: SimulatedClock | None = None,
+    weaknesses: Iterable[str] = (),
+) -> MemoryWorld:
+    """A world like the lab, in memory: the same names, 38 links with two regions and three zones.
+
+    The same seed and the same calls give the same bytes. Raises UsageError with every wrong name.
+    """
+    state = build_state(
+        seed=seed, regions=regions, zones=zones, services=services, clock=clock, weaknesses=weaknesses
+    )
+    ports = World(
+        platform=MemoryPlatform(state),
+        network=MemoryNetwork(state),
+        requests=MemoryRequests(state),
+        observer=MemoryObserver(state),
+        clock=state.clock,
+    )
+    return MemoryWorld(ports, state, state.clock)

@@ -1,0 +1,89 @@
+"""The observer of the memory world: what an attempt to talk to something would show, from the state alone."""
+
+from collections.abc import Iterable, Mapping, MutableMapping
+from random import Random
+from typing import Any
+
+from simian_filters.distribution import Distribution
+
+from simian.memory.build import state_from
+from simian.memory.nodes import MemoryNode, RuleInPlace
+from simian.memory.state import MemoryState
+from simian.topology import Link, Node
+from simian.world import Exchange, Side
+
+ANSWER_MS = (0.6, 0.15)  # mean and deviation of an answer that nothing holds up
+LINE_KB_S = 200_000.0  # how fast bytes come when nothing throttles them
+
+
+class MemoryObserver:
+    """Looks at a ``MemoryState``. It takes no simulated time; how long it would have taken is in ``elapsed_ms``."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+        self._rng = Random(f"observer {state.seed}")
+
+    def ask(self, node: Node, *, timeout_s: float = 1.0, side: Side = "server") -> Exchange:
+        """See ``Observer.ask``."""
+        one = self._state.nodes.get(node.name)
+        if one is None or one.state == "stopped":
+            return _refused()
+        if one.state == "paused":
+            return _no_answer(timeout_s)
+        hits = self._hits(one, side)
+        delays = [Distribution.parse(hit.rule.delay) for hit in hits if hit.rule.delay]
+        elapsed_ms = self._answer_ms() + self._drawn_ms(delays)
+        if elapsed_ms > timeout_s * 1000:
+            return _no_answer(timeout_s)
+        status = next((hit.rule.status for hit in hits if hit.rule.status and hit.rule.side == "server"), None)
+        if status is None:
+            status = 200 if self._state.ready(one) else 503
+        marks = tuple(hit.rule.mark for hit in hits)
+        return Exchange(True, True, elapsed_ms, status, marks, one.incarnation, detail=f"status {status}")
+
+    def exchange(self, link: Link, *, timeout_s: float = 1.0, size_b: int = 0) -> Exchange:
+        """See ``Observer.exchange``."""
+        one = self._state.links.get(link.name)
+        if one is None:
+            return _refused()
+        passage = self._state.passage(one)
+        if passage.condition == "refused":
+            return _refused()
+        target = self._state.condition(link.target)
+        if "silent" in (passage.condition, target):
+            return _no_answer(timeout_s)
+        delay_ms = self._drawn_ms(passage.delays)
+        if target == "refused":  # a proxy accepts before it knows that nobody is behind it
+            return Exchange(True, False, self._answer_ms() + delay_ms, detail="closed without an answer")
+        rate = min(LINE_KB_S, passage.rate_kb_s or LINE_KB_S)
+        ready_ms = self._answer_ms() + delay_ms
+        elapsed_ms = ready_ms + size_b / rate
+        if elapsed_ms <= timeout_s * 1000:
+            status = 200 if link.ask.startswith("http") else None
+            return Exchange(True, True, elapsed_ms, status, transferred_b=size_b, detail="answered")
+        came_b = max(0, int((timeout_s * 1000 - ready_ms) * rate))
+        return Exchange(True, came_b > 0, timeout_s * 1000, transferred_b=came_b, detail=f"cut off at {timeout_s:g} s")
+
+    def _hits(self, one: MemoryNode, side: Side) -> list[RuleInPlace]:
+        """Rules that hit one request; asked on the client side, the node calls what is behind it once."""
+        felt = [rule for rule in one.rules.values() if rule.rule.side in ("server", side)]
+        return [rule for rule in felt if rule.roll()]
+
+    def _answer_ms(self) -> float:
+        return max(0.1, self._rng.gauss(*ANSWER_MS))
+
+    def _drawn_ms(self, delays: Iterable[Distribution]) -> float:
+        return sum(delay.draw(self._rng) for delay in delays)
+
+
+def _refused() -> Exchange:
+    return Exchange(False, False, 0.2, detail="connection refused")
+
+
+def _no_answer(timeout_s: float) -> Exchange:
+    return Exchange(True, False, timeout_s * 1000, detail=f"no answer in {timeout_s:g} s")
+
+
+def from_settings(settings: Mapping[str, Any], shared: MutableMapping[str, Any]) -> MemoryObserver:
+    """The observer of the memory world in ``shared``, which is made from the settings when it is not there yet."""
+    return MemoryObserver(state_from(settings, shared))

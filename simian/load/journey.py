@@ -1,0 +1,155 @@
+"""One request from a device's point of view: look the name up, try gateway after gateway, follow one redirect."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from simian.load.client import Pool, TryFailed
+from simian.load.devices import AVOID_S, Device
+from simian.load.http1 import Response
+from simian.load.resolver import Resolver
+from simian.load.tally import Outcome
+
+_REDIRECT, _SHED = 307, 503
+_RETRY_AFTER_S = 1.0  # where a shedding gateway names a date and not seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a device waits: for a request in all, counted from its intended start, and for one try."""
+
+    deadline_s: float = 2.0
+    try_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a device has to ask with. ``name`` is looked up; ``nodes`` names the gateway behind an address."""
+
+    name: str
+    port: int
+    resolver: Resolver
+    pool: Pool
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    patience: Patience = Patience()
+
+
+@dataclass(frozen=True, slots=True)
+class _Aim:
+    """Where a try goes: an address, and what of the request a redirect has changed."""
+
+    host: str
+    port: int
+    authority: str
+    target: str
+
+
+class Journey:
+    """One request; ``outcome`` tells what came of it. ``intended``: its start, in the loop's time."""
+
+    def __init__(self, means: Means, device: Device, kind: str, intended: float) -> None:
+        self._means = means
+        self._device = device
+        self._kind = kind
+        self._deadline = intended + means.patience.deadline_s
+        self._target = device.target(kind, time.time_ns() // 1000)
+        self._loop = asyncio.get_running_loop()
+        self.outcome = Outcome(device.home, kind)
+
+    async def go(self) -> None:
+        """Make the request, with as many tries as there are addresses and time."""
+        if self._loop.time() >= self._deadline:
+            return self._fail("late")  # we come later than the user would have waited: nothing is left to ask
+        addresses = await self._lookup(self._means.name)
+        if not addresses:
+            return self._fail(None)
+        means = self._means
+        for index, host in enumerate(self._device.order(addresses, self._loop.time())):
+            settled = await self._try(_Aim(host, means.port, means.name, self._target))
+            self.outcome.first_failed |= index == 0 and not self.outcome.ok
+            if settled or self._loop.time() >= self._deadline:
+                return None
+        return None
+
+    def _fail(self, error: str | None) -> None:
+        self.outcome.first_failed = True
+        if error is not None:
+            self.outcome.errors.append(error)
+
+    async def _lookup(self, name: str) -> tuple[str, ...]:
+        resolution = await self._means.resolver.lookup(name, self._device.subnet)
+        if resolution.trouble:
+            self.outcome.errors.append(resolution.trouble)
+        return resolution.addresses
+
+    async def _try(self, aim: _Aim) -> bool:
+        """One try; True when there is nothing more to try: it was good, or another gateway would say the same."""
+        response, redirected = await self._ask(aim), False
+        if response is not None and response.status == _REDIRECT:
+            response, redirected = await self._follow(response), True
+        if response is None:
+            return False
+        if 200 <= response.status < 300:
+            self.outcome.ok = True
+            self.outcome.region = response.headers.get("x-lab-region", "unknown")
+            self.outcome.way = "redirect" if redirected else response.headers.get("x-lab-way", "unknown")
+            return True
+        self.outcome.errors.append(f"status_{response.status}")
+        return response.status < 500
+
+    async def _ask(self, aim: _Aim) -> Response | None:
+        """Ask one gateway; None when it did not answer or sheds, after which the device leaves it alone."""
+        now = self._loop.time()
+        until = min(now + self._means.patience.try_s, self._deadline)
+        node = self._means.nodes.get(aim.host, aim.host)
+        request = self._device.request(self._kind, aim.target, aim.authority)
+        try:
+            response = await self._means.pool.fetch(aim.host, aim.port, request, until)
+        except TryFailed as failure:
+            self.outcome.hops.append(f"users>{node}!")
+            self.outcome.errors.append(failure.reason)
+            self._device.avoid(aim.host, self._loop.time() + AVOID_S)
+            return None
+        self.outcome.hops += [f"users>{node}", *_listed(response, "x-lab-trace")]
+        self.outcome.faults += _listed(response, "x-simian-faults")
+        if response.status == _SHED and "retry-after" in response.headers:
+            self.outcome.shed += 1
+            self.outcome.errors.append("shed")
+            self._device.avoid(aim.host, self._loop.time() + _seconds(response.headers["retry-after"]))
+            return None
+        return response
+
+    async def _follow(self, response: Response) -> Response | None:
+        """The answer at the place we are sent to, once: a second redirect counts as an answer that is not good."""
+        aim = await self._aim_at(response.headers.get("location", ""))
+        if aim is None:
+            self.outcome.errors.append("bad_redirect")
+            return None
+        return await self._ask(aim)
+
+    async def _aim_at(self, location: str) -> _Aim | None:
+        try:
+            url = urlsplit(location)
+            host, port = url.hostname or "", url.port or 80
+        except ValueError:
+            return None
+        if url.scheme != "http" or not host:
+            return None
+        target = url.path + (f"?{url.query}" if url.query else "")
+        if not host[-1].isdigit():
+            addresses = await self._lookup(host)
+            if not addresses:
+                return None
+            host = self._device.order(addresses, self._loop.time())[0]
+        return _Aim(host, port, url.netloc, target or self._target)
+
+
+def _listed(response: Response, header: str) -> list[str]:
+    value = response.headers.get(header, "")
+    return [part.strip() for part in value.split(",")] if value else []
+
+
+def _seconds(retry_after: str) -> float:
+    return min(float(retry_after), AVOID_S) if retry_after.isdecimal() else _RETRY_AFTER_S

@@ -1,0 +1,176 @@
+"""Gateways and a name server inside the test, on loopback."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simian.load import dnswire
+from simian.load.client import Pool
+from simian.load.devices import Arrival, Device
+from simian.load.engine import Engine
+from simian.load.journey import Means, Patience
+from simian.load.resolver import Resolver, Silent
+from simian.load.tally import Tally
+
+NAME = "api.geo.lab"
+GOOD = b"HTTP/1.1 200 OK\r\nx-lab-region: east\r\nx-lab-way: direct\r\ncontent-length: 2\r\n\r\n{}"
+HANG_UP = b"<and hang up>"
+Answering = Callable[[str], bytes]
+
+
+@dataclass
+class Gateway:
+    """A server whose every answer is what ``answer`` makes of the request's head; empty: it hangs up."""
+
+    answer: Answering
+    host: str
+    port: int = 0
+    heads: list[str] = field(default_factory=list)
+    connections: int = 0
+    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def __aenter__(self) -> "Gateway":
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, reuse_address=True)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.hang_up()
+        await asyncio.sleep(0)
+
+    def hang_up(self) -> None:
+        """Close every connection, as a server does with idle ones."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.append(writer)
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                self.heads.append(head)
+                answer = self.answer(head)
+                writer.write(answer.removesuffix(HANG_UP))
+                if not answer or answer.endswith(HANG_UP):
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            writer.transport.abort()
+
+
+@dataclass
+class Names:
+    """A name server without a network: answers with ``addresses`` and ``ttl_s``; silent while ``silent``."""
+
+    addresses: Sequence[str]
+    ttl_s: int = 60
+    silent: bool = False
+    asked: int = 0
+
+    async def ask(self, name: str, subnet: str) -> dnswire.Answer:
+        self.asked += 1
+        if self.silent:
+            raise Silent("the test says so")
+        records = [dnswire.Record("east.gw.lab", dnswire.TYPE_A, 3600, address) for address in self.addresses]
+        alias = dnswire.Record(name, dnswire.TYPE_CNAME, self.ttl_s, "east.gw.lab")
+        return dnswire.Answer(1, name, 0, (alias, *records))
+
+
+@dataclass
+class Users:
+    """An engine for a few planned requests, with its parts in reach."""
+
+    port: int
+    names: Names
+    patience: Patience = field(default_factory=Patience)
+    bound: int = 10_000
+
+    def __post_init__(self) -> None:
+        self.tally, self.pool = Tally(), Pool()
+        self.device = Device(0, "east", "198.18.0.0/24", "east-0")
+
+    async def ask(self, *kinds: str, every_s: float = 0.0) -> dict[str, Any]:
+        """One request of each kind, then the slice of all of them."""
+        await self.follow([Arrival(n * every_s, self.device, kind) for n, kind in enumerate(kinds)])
+        return self.tally.cut(0.0, 1.0)
+
+    async def follow(self, plan: Sequence[Arrival]) -> None:
+        """Follow this plan to its end."""
+        loop = asyncio.get_running_loop()
+        nodes = {address: f"gateway-{n}" for n, address in enumerate(sorted(self.names.addresses))}
+        means = Means(NAME, self.port, Resolver(self.names, loop.time), self.pool, nodes, self.patience)
+        await Engine(means, self.tally, self.bound).run(iter(plan))
+
+
+class Street:
+    """Gateways on addresses of their own that share one port, as those of the lab do."""
+
+    def __init__(self, *answers: Answering | None) -> None:
+        self._answers = answers
+        self.hosts = [f"127.77.0.{n + 1}" for n in range(len(answers))]
+
+    async def __aenter__(self) -> "Street":
+        self._stack = AsyncExitStack()
+        self.gateways: list[Gateway] = []
+        self.port = 0
+        for host, answer in zip(self.hosts, self._answers, strict=True):
+            if answer is not None:  # None: nothing listens there
+                gateway = await self._stack.enter_async_context(Gateway(answer, host, self.port))
+                self.port = gateway.port
+                self.gateways.append(gateway)
+        self.users = Users(self.port, Names(self.hosts))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.users.pool.close()
+        await self._stack.aclose()
+
+
+def total(slices: Sequence[dict[str, Any]], key: str) -> int:
+    """The sum of a count over all rows of all slices."""
+    return sum(row[key] for slice_ in slices for row in slice_["rows"])
+
+
+@pytest.fixture(name="street")
+def fixture_street() -> type[Street]:
+    return Street
+
+
+@pytest.fixture(name="total")
+def fixture_total() -> Callable[[Sequence[dict[str, Any]], str], int]:
+    return total
+
+
+@pytest.fixture(name="run")
+def fixture_run() -> Callable[[Callable[[], Awaitable[Any]]], Any]:
+    """Run an async test body to its end."""
+
+    def run(body: Callable[[], Any]) -> Any:
+        return asyncio.run(asyncio.wait_for(body(), 60))
+
+    return run
+
+
+@pytest.fixture(name="server")
+def fixture_server() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A server process and its port, on 127.77.0.1; ended by the fixture."""
+    script = Path(__file__).with_name("small_server.py")
+    process = subprocess.Popen([sys.executable, "-I", str(script)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process, int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

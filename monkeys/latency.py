@@ -1,0 +1,59 @@
+"""Latency: slow calls, and make some fail, at a rate and with a distribution."""
+
+from random import Random
+from typing import Literal
+
+from simian import Delay, Node, Radius, RequestDelay, RequestError, Topology, monkey
+from simian.fault import Fault
+from simian_filters.units import parse_share
+
+DELAY = "normal:100ms,20ms"
+
+
+@monkey(radius=Radius.NODE)
+def latency(
+    topology: Topology,
+    rng: Random,
+    *,
+    service: str | None = None,
+    link: str | None = None,
+    side: Literal["client", "server"] = "server",
+    share: str = "10%",
+    delay: str | None = None,
+    error_share: str = "0%",
+    status: int = 503,
+) -> list[Fault]:
+    """Slow a share of a service's requests, or every byte of a link; make a share of the requests fail.
+
+    :param service: the service to slow, on all its nodes; else the die chooses one that mounts the request filter
+    :param link: slow this link instead, below the requests (its driver draws its own delays: no seed reaches them)
+    :param side: in the service itself (server), or in the calls it makes (client)
+    :param share: how many of the requests are slowed
+    :param delay: distribution of the delay, such as normal:100ms,20ms or lognormal:p50=80ms,p99=400ms
+    :param error_share: how many of the requests fail
+    :param status: what a failing request is answered with
+    """
+    if link is not None:
+        if service is not None:
+            raise ValueError("give a service or a link, not both")
+        return [Delay(topology.link(link).name, by=delay or DELAY)]
+    nodes = _filtered(topology, rng, service)
+    slow, failing = parse_share(share), parse_share(error_share)
+    faults: list[Fault] = []
+    for node in nodes:
+        if slow > 0:
+            die = rng.getrandbits(32)
+            faults.append(RequestDelay(node.name, share=slow, side=side, seed=die, by=delay or DELAY))
+        if failing > 0:
+            die = rng.getrandbits(32)
+            faults.append(RequestError(node.name, share=failing, side=side, seed=die, status=status))
+    return faults
+
+
+def _filtered(topology: Topology, rng: Random, service: str | None) -> list[Node]:
+    nodes = topology.candidates(service=service, where=lambda node: node.filters)
+    services = sorted({node.service for node in nodes})
+    if not services:
+        raise ValueError(f"{service or 'no service'} mounts no request filter; see docs/adding-a-driver.md, or use link")
+    chosen = rng.choice(services)
+    return [node for node in nodes if node.service == chosen]

@@ -1,0 +1,55 @@
+"""simian breaks a multi-region system on purpose, watches its users, and always puts back what it broke.
+
+What a monkey or probe of one's own needs is importable from here; it is loaded when it is first asked for, so that
+``import simian`` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+# At once, unlike the rest: each name is also that of a module, which would shadow the decorator if imported later.
+from simian.monkey import Radius, monkey
+from simian.probe import Reading, probe
+
+if TYPE_CHECKING:
+    from simian.faults import Crash, Cut, Delay, Kill, Pause, RequestDelay, RequestError, Stop, Throttle
+    from simian.plan import Stage
+    from simian.topology import Link, Node, Region, Topology, Zone
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "simian.faults": ("Crash", "Cut", "Delay", "Kill", "Pause", "RequestDelay", "RequestError", "Stop", "Throttle"),
+    "simian.plan": ("Stage",),
+    "simian.topology": ("Link", "Node", "Region", "Topology", "Zone"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Crash",
+    "Cut",
+    "Delay",
+    "Kill",
+    "Link",
+    "Node",
+    "Pause",
+    "Radius",
+    "Reading",
+    "Region",
+    "RequestDelay",
+    "RequestError",
+    "Stage",
+    "Stop",
+    "Throttle",
+    "Topology",
+    "Zone",
+    "__version__",
+    "monkey",
+    "probe",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'simian' has no attribute {name!r}")

@@ -1,0 +1,51 @@
+"""Which process: a pid together with its start time, so that a pid used again is never taken for the same process."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def start_time_of(pid: int) -> str | None:
+    """When a process started, as the kernel tells it; ``None`` when there is none (or only its remains)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return None if Path("/proc/self/stat").exists() else _start_time_by_ps(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _start_time_by_ps(pid: int) -> str | None:
+    answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process that owns something (a run, a guardian's duty)."""
+
+    pid: int
+    start_time: str
+
+    @classmethod
+    def me(cls) -> "Owner":
+        """This process."""
+        return cls(os.getpid(), start_time_of(os.getpid()) or "")
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still lives."""
+        return start_time_of(self.pid) == self.start_time
+
+    def send(self, number: signal.Signals) -> bool:
+        """Send it a signal; False when it lives no more."""
+        if not self.alive:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+            return True
+        return False

@@ -1,0 +1,204 @@
+"""The ladder of refusals: a plan is checked whole before the first blow. Doubt is a refusal."""
+
+import fnmatch
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from simian.errors import DriverError, JournalError, Refused
+from simian.fault import Control, Fault
+from simian.guardian import is_dead
+from simian.halt import HaltLever
+from simian.hands import Hands
+from simian.journal import Journal
+from simian.monkey import Radius
+from simian.opening import why_closed
+from simian.plan import Plan, Stage
+from simian.request import RunRequest
+from simian.topology import Topology
+from simian.world import World
+
+DEADLINE_S = 30.0
+GUARD_LIMIT_S = 3.0
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that the ladder looks at."""
+
+    request: RunRequest
+    plan: Plan
+    topology: Topology
+    world: World
+    journal: Journal
+    hands: Hands
+    lever: HaltLever
+
+    @property
+    def limits(self) -> Mapping[str, Any]:
+        """The operator's limits."""
+        return self.request.limits
+
+
+def halted(case: Case) -> list[str]:
+    """The halt lever is pulled, or cannot be read."""
+    reason = case.lever.why_pulled()
+    return [f'halted: {reason}; run "simian resume" when it is over'] if reason else []
+
+
+def closed(case: Case) -> list[str]:
+    """Outside the opening hours of the calendar."""
+    reason = why_closed(case.request.calendar, case.world.clock.now())
+    return [reason] if reason else []
+
+
+def guarded_off(case: Case) -> list[str]:
+    """A guard says no, or cannot be asked."""
+    return [reason for guard in case.request.guards if (reason := _guard(guard))]
+
+
+def _guard(guard: Mapping[str, Any]) -> str:
+    if "file" in guard:
+        there = Path(str(guard["file"])).exists()
+        return f"guard: the file {guard['file']} is there; remove it when chaos is welcome again" if there else ""
+    if str(guard.get("http", "")).startswith(("http://", "https://")):
+        try:
+            with urllib.request.urlopen(str(guard["http"]), timeout=GUARD_LIMIT_S) as answer:
+                return "" if answer.status == 200 else f"guard: {guard['http']} answered {answer.status}, not 200"
+        except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
+            return f"guard: {guard['http']} did not answer 200: {error}"
+    return f"guard {dict(guard)!r} cannot be asked by this version; a guard is {{http: URL}} or {{file: PATH}}"
+
+
+def left_open(case: Case) -> list[str]:
+    """A dead run left faults in place, or one is stuck."""
+    hurt = [row for row in case.journal.with_open_faults() if row["ended"] is not None or is_dead(row)]
+    return [f"run {row['run']} left faults in place; run \"simian recover\" first" for row in hurt]
+
+
+def too_many(case: Case) -> list[str]:
+    """More runs at once or in a day than the operator allows."""
+    found, now = [], case.world.clock.now()
+    at_once, per_day = case.limits.get("at_once"), case.limits.get("runs_per_day")
+    others = [row["run"] for row in case.journal.unfinished() if row["run"] != case.request.run and not is_dead(row)]
+    if at_once is not None and len(others) >= at_once:
+        found.append(f"limits.at_once is {at_once} and run {', '.join(others)} goes on; wait for it or abort it")
+    today = case.journal.injecting_since(now - DAY_S)
+    if per_day is not None and today >= per_day:
+        found.append(f"limits.runs_per_day is {per_day} and {today} runs have injected in the last 24 h")
+    return found
+
+
+def out_of_reach(case: Case) -> list[str]:
+    """Radius: the plan's within the monkey's, the experiment's and the configuration's."""
+    plan, found = case.plan, []
+    allowed = {
+        "the monkey's": plan.may_reach,
+        "the experiment's": Radius.named(case.request.radius),
+        "limits.radius": Radius.named(str(case.limits.get("radius", "zone"))),
+    }
+    for whose, radius in allowed.items():
+        if plan.radius > radius:
+            reach = plan.radius.name.lower()
+            found.append(f"the plan reaches a {reach}; {whose} radius is {radius.name.lower()}; choose fewer targets")
+    return found
+
+
+def unfit_targets(case: Case) -> list[str]:
+    """Targets that exist, opted in, are no instruments, not forbidden, and not hurt already."""
+    found = []
+    for fault in case.plan.faults:
+        try:
+            found += _unfit(case, fault)
+        except LookupError as error:
+            found.append(str(error.args[0]))
+    return found
+
+
+def _unfit(case: Case, fault: Fault) -> list[str]:
+    found = []
+    for pattern in case.limits.get("never", []):
+        if fnmatch.fnmatchcase(fault.target, pattern):
+            found.append(f"{fault.target} is never to be hit (limits.never: {pattern})")
+    if fault.layer == "link":
+        case.topology.link(fault.target)
+        return found
+    node = case.topology.node(fault.target)
+    if node.role == "instrument":
+        found.append(f"{node.name} is an instrument, never a candidate")
+    if not node.enabled:
+        found.append(f"{node.name} has not opted in; label it simian.enabled=true")
+    if node.state != "running":
+        found.append(f"{node.name} is {node.state} already; start it, or choose another")
+    return found
+
+
+def cannot_verify(case: Case) -> list[str]:
+    """Data checks asked for that nobody here can make."""
+    return [f"verify: {check!r} cannot be made by this version; leave it out" for check in case.request.verify]
+
+
+def not_as_agreed(case: Case) -> list[str]:
+    """The system changed between the plan that was agreed to and now."""
+    agreed = case.request.confirmed_plan_hash
+    if agreed is None or agreed == case.plan.hash:
+        return []
+    return ["the plan is not the one agreed to, as the system has changed meanwhile; look at it again with --plan"]
+
+
+LADDER: tuple[Callable[[Case], list[str]], ...] = (
+    halted,
+    closed,
+    guarded_off,
+    left_open,
+    too_many,
+    out_of_reach,
+    unfit_targets,
+    cannot_verify,
+    not_as_agreed,
+)
+
+
+def climb(case: Case) -> list[str]:
+    """Every reason at once why this run must not go ahead; an error inside a check is a reason."""
+    reasons = []
+    for rung in LADDER:
+        try:
+            reasons += rung(case)
+        except (DriverError, JournalError, OSError) as error:
+            reasons.append(f"{rung.__name__.replace('_', ' ')}: {error}")
+    return reasons
+
+
+def prepared(case: Case) -> Plan:
+    """The plan with each fault prepared: what undo needs is read now. Raises ``Refused`` with every reason."""
+    calls = [partial(fault.prepare, case.world) for fault in case.plan.faults]
+    faults = iter(_all_or_refuse(case, calls))
+    stages = tuple(Stage(s.name, tuple(next(faults) for _ in s.faults), s.settle_s, s.gate) for s in case.plan.stages)
+    plan = case.plan
+    return Plan(plan.monkey, plan.options, plan.seed, plan.radius, stages, plan.topology_hash, plan.may_reach)
+
+
+def controls(case: Case) -> list[Control]:
+    """The positive controls, fault by fault. Raises ``Refused`` with every reason."""
+    calls = [partial(fault.control, case.world, case.topology) for fault in case.plan.faults]
+    return _all_or_refuse(case, calls)
+
+
+def _all_or_refuse(case: Case, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    answers = case.hands.each(calls, deadline_s=DEADLINE_S)
+    reasons = []
+    for fault, done in zip(case.plan.faults, answers, strict=True):
+        if isinstance(done.error, Refused):
+            reasons += done.error.reasons
+        elif done.error is not None:
+            reasons.append(f"{fault.kind} of {fault.target}: {done.error}")
+    if reasons:
+        raise Refused(reasons)
+    return [done.value for done in answers]

@@ -1,0 +1,104 @@
+"""Put back everything open: newest stage first, side by side within a stage, never stopping at one failure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from typing import Protocol
+
+from simian.hands import Hands
+from simian.journal import Entry
+from simian.world import World
+
+UNDO_DEADLINE_S = 12.0
+READY_WITHIN_S = 60.0
+TRIES = 4
+PAUSE_S = 0.25
+LOOK_S = 0.1
+REPEAT_S = 1.0  # how often a doubtful fault is undone again
+MEND = "simian recover"
+
+
+class FaultLog(Protocol):
+    """Where the new state of a fault is written; must never raise, as undo must not stop for a full disk."""
+
+    def mark(self, entry: Entry, state: str, **facts: object) -> None:
+        """The fault's new state."""
+        ...
+
+
+def _nothing() -> None:
+    return None
+
+
+@dataclass
+class Recovery:
+    """Undo through ``world``; ``idle`` is called several times a second (a runner renews its lease there)."""
+
+    world: World
+    hands: Hands
+    log: FaultLog
+    idle: Callable[[], None] = _nothing
+    ready_within_s: float = READY_WITHIN_S
+    stuck: list[str] = field(default_factory=list)
+
+    def undo_all(self, entries: Sequence[Entry]) -> list[str]:
+        """Undo these, newest stage first; what is of a later stage is ready before an earlier one is touched.
+
+        Returns what is stuck, a line each: fault, target, why, and the command that tries again.
+        """
+        newest_first = sorted(entries, key=lambda entry: -entry.n)
+        for _, stage in groupby(newest_first, key=lambda entry: (entry.run, entry.stage)):
+            self.undo_stage(list(stage))
+        return self.stuck
+
+    def undo_stage(self, entries: Sequence[Entry]) -> None:
+        """Undo these together and wait until each target is as before, or tried enough."""
+        left = self._undo(entries)
+        left += self._wait_until_gone([entry for entry in entries if entry not in [e for e, _ in left]])
+        for entry, why in left:
+            self.log.mark(entry, "stuck", error=why)
+            self.stuck.append(f"{entry.fault.kind} of {entry.fault.target}: {why}; run \"{MEND}\"")
+
+    def _undo(self, entries: Sequence[Entry]) -> list[tuple[Entry, str]]:
+        """Ask for undo, a few times where that fails. Returns what failed to the end, with the reason."""
+        left: list[tuple[Entry, str]] = [(entry, "") for entry in entries]
+        for attempt in range(TRIES):
+            if attempt:
+                self._pause(PAUSE_S * attempt)
+            calls = [partial(entry.fault.undo, self.world, entry.mark) for entry, _ in left]
+            answers = self.hands.each(calls, deadline_s=UNDO_DEADLINE_S, idle=self.idle)
+            left = [(pair[0], str(done.error)) for pair, done in zip(left, answers, strict=True) if done.error]
+            if not left:
+                break
+        return left
+
+    def _wait_until_gone(self, entries: Sequence[Entry]) -> list[tuple[Entry, str]]:
+        """Look until each fault is gone; a doubtful one is undone again and again until its quarantine has passed."""
+        clock, waiting = self.world.clock, list(entries)
+        until, again_at = clock.elapsed() + self.ready_within_s, clock.elapsed() + REPEAT_S
+        while waiting:
+            waiting = self._look(waiting)
+            if not waiting or (clock.elapsed() >= until and not any(self._in_quarantine(e) for e in waiting)):
+                break
+            if clock.elapsed() >= again_at:
+                self._undo(waiting)
+                again_at = clock.elapsed() + REPEAT_S
+            self._pause(LOOK_S)
+        return [(entry, f"not as before within {self.ready_within_s:g} s") for entry in waiting]
+
+    def _look(self, waiting: list[Entry]) -> list[Entry]:
+        calls = [partial(entry.fault.gone, self.world, entry.mark) for entry in waiting]
+        answers = self.hands.each(calls, deadline_s=UNDO_DEADLINE_S, idle=self.idle)
+        gone = [done.error is None and bool(done.value) for done in answers]
+        for entry, is_gone in zip(waiting, gone, strict=True):
+            if is_gone and not self._in_quarantine(entry):
+                self.log.mark(entry, "undone", undone=self.world.clock.now())
+        return [e for e, is_gone in zip(waiting, gone, strict=True) if not is_gone or self._in_quarantine(e)]
+
+    def _in_quarantine(self, entry: Entry) -> bool:
+        return entry.doubtful_until is not None and self.world.clock.now() < entry.doubtful_until
+
+    def _pause(self, seconds: float) -> None:
+        self.idle()
+        self.world.clock.wait(seconds)

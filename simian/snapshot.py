@@ -1,0 +1,67 @@
+"""The world as it is: what must be equal before and after a run (DESIGN: "the world as before means equal")."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from simian.errors import DriverError
+from simian.hands import Hands
+from simian.topology import Topology
+from simian.world import World
+
+Snapshot = dict[str, dict[str, dict[str, Any]]]
+DEADLINE_S = 10.0
+
+
+def topology_of(world: World, system: str) -> Topology:
+    """Regions, zones, nodes and links as seen now. Raises DriverError."""
+    return Topology(system, tuple(world.platform.nodes()), tuple(world.network.links()))
+
+
+def take(world: World, hands: Hands) -> Snapshot:
+    """State, readiness and address of nodes; enabled and faults of links; rules of services. Raises DriverError."""
+    nodes, links = list(world.platform.nodes()), list(world.network.links())
+    filtered = list(world.requests.nodes())
+    ready = hands.each([partial(world.platform.ready, n.name) for n in nodes], deadline_s=DEADLINE_S)
+    read = hands.each([partial(world.network.read, k.name) for k in links], deadline_s=DEADLINE_S)
+    rules = hands.each([partial(_rules, world, name) for name in filtered], deadline_s=DEADLINE_S)
+    for done in [*ready, *read, *rules]:
+        if done.error is not None:
+            raise DriverError(f"the world could not be read whole: {done.error}") from done.error
+    return {
+        "nodes": {
+            n.name: {"state": n.state, "ready": done.value, "address": n.address}
+            for n, done in zip(nodes, ready, strict=True)
+        },
+        "links": {
+            k.name: {"enabled": d.value.enabled, "marks": list(d.value.marks), "foreign": list(d.value.foreign)}
+            for k, d in zip(links, read, strict=True)
+        },
+        "rules": {name: {"marks": done.value} for name, done in zip(filtered, rules, strict=True)},
+    }
+
+
+def _rules(world: World, node: str) -> list[str]:
+    try:
+        return sorted(reading.rule.mark for reading in world.requests.rules(node))
+    except DriverError:
+        # A service that is down has no rules in place: they live in its memory. Its state says that it is down.
+        return []
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """What differs, by the name of the node or link, a sentence each."""
+    found: dict[str, str] = {}
+    for part in ("nodes", "links", "rules"):
+        for name in sorted({*before[part], *after[part]}):
+            was, now = before[part].get(name), after[part].get(name)
+            if was != now:
+                found[name] = f"{found[name]}; " if name in found else ""
+                found[name] += f"{name}: {_told(was, now)}"
+    return found
+
+
+def _told(was: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
+    if was is None or now is None:
+        return "was not there before" if was is None else "is not there any more"
+    return ", ".join(f"{key} was {was[key]!r}, is {now[key]!r}" for key in was if was[key] != now.get(key))

@@ -29,7 +29,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """How bytes fare on a link: whether they pass, what holds them back (once for each direction hit), how fast."""
+    """How bytes fare on a link: whether they pass, what holds them back (once for each direction hit).
+
+    ``rate_kb_s``: how fast an answer comes, so the way from source to target does not count for it.
+    """
 
     condition: Condition = "up"
     delays: tuple[Distribution, ...] = ()
@@ -67,4 +70,5 @@ class MemoryLink:
         if proxy == "silent" or any(effect.kind == "cut" for effect in effects):
             return Passage("silent")
         delays = tuple(e.by for e in effects if e.by is not None for _ in range(2 if e.direction == "both" else 1))
-        return Passage("up", delays, min((e.rate_kb_s for e in effects if e.kind == "throttle"), default=None))
+        rates = [e.rate_kb_s for e in effects if e.kind == "throttle" and e.direction != "forward"]
+        return Passage("up", delays, min(rates, default=None))

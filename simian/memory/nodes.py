@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from simian_filters.distribution import Distribution
+
 from simian.topology import Node, NodeState
 from simian.world import Rule
 
@@ -17,12 +19,16 @@ class RuleInPlace:
     saw: int = 0
     hit: int = 0
 
-    def roll(self) -> bool:
-        """Whether the next request is hit; counts it."""
+    def hits(self) -> bool:
+        """Whether the next request is hit; counts it and takes one number from the die."""
         self.saw += 1
         hit = self.die.random() < self.rule.share
         self.hit += hit
         return hit
+
+    def delay_ms(self) -> float:
+        """How long this hit waits."""
+        return Distribution.parse(self.rule.delay).draw(self.die) if self.rule.delay else 0.0
 
 
 @dataclass(slots=True)

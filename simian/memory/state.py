@@ -146,17 +146,14 @@ class MemoryState:
     # rules
 
     def put_rule(self, name: str, rule: Rule) -> None:
-        """Set a rule in a node, or renew it: its counts and its die stay."""
+        """Set a rule in a node. The same again renews it and keeps its counts and its die; a changed one starts anew."""
         with self._lock:
             one, expires_at = self.node(name), self.clock.elapsed() + rule.expires_in_s
             present = one.rules.get(rule.mark)
-            if present is None:
+            if present is None or replace(present.rule, expires_in_s=0.0) != replace(rule, expires_in_s=0.0):
                 with self.change():
                     present = one.rules[rule.mark] = RuleInPlace(rule, Random(rule.seed), expires_at)
-                self.clock.at(expires_at, lambda: self._maybe_expired(one, present))
-            elif replace(present.rule, expires_in_s=0.0) != replace(rule, expires_in_s=0.0):
-                with self.change():
-                    present.rule = rule
+                self._expire_later(one, present)
             present.rule, present.expires_at = rule, expires_at
 
     def drop_rule(self, name: str, mark: str) -> None:
@@ -167,11 +164,14 @@ class MemoryState:
                 with self.change():
                     del one.rules[mark]
 
+    def _expire_later(self, one: MemoryNode, rule: RuleInPlace) -> None:
+        self.clock.at(rule.expires_at, lambda: self._maybe_expired(one, rule))
+
     def _maybe_expired(self, one: MemoryNode, rule: RuleInPlace) -> None:
         if one.rules.get(rule.rule.mark) is not rule:
             return
         if rule.expires_at > self.clock.elapsed():
-            self.clock.at(rule.expires_at, lambda: self._maybe_expired(one, rule))
+            self._expire_later(one, rule)
             return
         with self.change():
             del one.rules[rule.rule.mark]

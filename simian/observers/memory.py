@@ -7,7 +7,7 @@ from typing import Any
 from simian_filters.distribution import Distribution
 
 from simian.memory.build import state_from
-from simian.memory.nodes import MemoryNode, RuleInPlace
+from simian.memory.nodes import MemoryNode
 from simian.memory.state import MemoryState
 from simian.topology import Link, Node
 from simian.world import Exchange, Side
@@ -30,16 +30,24 @@ class MemoryObserver:
             return _refused()
         if one.state == "paused":
             return _no_answer(timeout_s)
-        hits = self._hits(one, side)
-        delays = [Distribution.parse(hit.rule.delay) for hit in hits if hit.rule.delay]
-        elapsed_ms = self._answer_ms() + self._drawn_ms(delays)
+        rules = [rule for rule in one.rules.values() if rule.rule.side in ("server", side)]
+        hits = [rule for rule in rules if rule.hits()]
+        elapsed_ms = self._answer_ms() + sum(hit.delay_ms() for hit in hits)
         if elapsed_ms > timeout_s * 1000:
             return _no_answer(timeout_s)
-        status = next((hit.rule.status for hit in hits if hit.rule.status and hit.rule.side == "server"), None)
-        if status is None:
-            status = 200 if self._state.ready(one) else 503
+        statuses = (hit.rule.status for hit in hits if hit.rule.status and hit.rule.side == "server")
+        status = next(statuses, 200 if self._serves(one, side) else 503)
         marks = tuple(hit.rule.mark for hit in hits)
         return Exchange(True, True, elapsed_ms, status, marks, one.incarnation, detail=f"status {status}")
+
+    def _serves(self, one: MemoryNode, side: Side) -> bool:
+        """Whether it is ready; asked on the client side, the services behind it must be, too."""
+        behind = {"gateway": "members", "members": "store", "store": "store"}.get(one.node.service, "")
+        if side == "server" or not behind or not self._state.ready(one):
+            return self._state.ready(one)
+        peers = [p for p in self._state.nodes.values() if (p.node.service, p.node.region) == (behind, one.node.region)]
+        ready = sum(self._state.ready(peer) for peer in peers)
+        return ready > (len(peers) // 2 if behind == "store" else 0)
 
     def exchange(self, link: Link, *, timeout_s: float = 1.0, size_b: int = 0) -> Exchange:
         """See ``Observer.exchange``."""
@@ -63,11 +71,6 @@ class MemoryObserver:
             return Exchange(True, True, elapsed_ms, status, transferred_b=size_b, detail="answered")
         came_b = max(0, int((timeout_s * 1000 - ready_ms) * rate))
         return Exchange(True, came_b > 0, timeout_s * 1000, transferred_b=came_b, detail=f"cut off at {timeout_s:g} s")
-
-    def _hits(self, one: MemoryNode, side: Side) -> list[RuleInPlace]:
-        """Rules that hit one request; asked on the client side, the node calls what is behind it once."""
-        felt = [rule for rule in one.rules.values() if rule.rule.side in ("server", side)]
-        return [rule for rule in felt if rule.roll()]
 
     def _answer_ms(self) -> float:
         return max(0.1, self._rng.gauss(*ANSWER_MS))

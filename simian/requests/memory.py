@@ -1,10 +1,13 @@
 """Request faults in the memory world: the reference for what the calls of ``Requests`` mean."""
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from simian.errors import TimedOut, Unreachable, Unsupported
+from simian_filters.rules import BadRule
+from simian_filters.rules import Rule as WireRule
+
+from simian.errors import DriverError, NoSuchTarget, TimedOut, Unreachable
 from simian.memory.build import state_from
 from simian.memory.nodes import MemoryNode
 from simian.memory.state import MemoryState
@@ -18,14 +21,16 @@ class MemoryRequests:
         self._state = state
 
     def put(self, node: str, rule: Rule) -> None:
-        """See ``Requests.put``. Raises Unreachable when it is down, TimedOut when it is frozen."""
+        """See ``Requests.put``. Unreachable when it is down, TimedOut when it is frozen, DriverError for a bad rule."""
         self._reach(node)
+        try:
+            WireRule.from_json(asdict(rule))
+        except BadRule as error:
+            raise DriverError(f"{node}'s filter takes no such rule: {error}") from error
         self._state.put_rule(node, rule)
 
     def remove(self, node: str, mark: str) -> None:
-        """See ``Requests.remove``. Content with a node that is down: rules die with their process."""
-        if self._with_filter(node).state == "stopped":
-            return
+        """See ``Requests.remove``. One that is down cannot be asked, and whether it is down cannot be told: Unreachable."""
         self._reach(node)
         self._state.drop_rule(node, mark)
 
@@ -40,14 +45,13 @@ class MemoryRequests:
         ]
 
     def nodes(self) -> Sequence[str]:
-        """See ``Requests.nodes``."""
-        return [name for name, one in self._state.nodes.items() if one.node.filters and one.state == "running"]
+        """See ``Requests.nodes``; those that are down, too."""
+        return sorted(name for name, one in self._state.nodes.items() if one.node.filters)
 
     def _with_filter(self, node: str) -> MemoryNode:
         one = self._state.node(node)
         if not one.node.filters:
-            mounted = ", ".join(self.nodes()) or "none"
-            raise Unsupported(f"{node} mounts no request filter; those that do: {mounted}")
+            raise NoSuchTarget(f"{node} mounts no request filter; those that do: {', '.join(self.nodes()) or 'none'}")
         return one
 
     def _reach(self, node: str) -> MemoryNode:

@@ -123,6 +123,10 @@ class Decision:
 NOTHING = Decision()
 
 
+def _distribution(rule: Rule) -> Distribution | None:
+    return Distribution.parse(rule.delay, files=no_files) if rule.delay is not None else None
+
+
 class _Placed:
     """A rule in place with its die and counts; guarded by the lock of its ``Rules``."""
 
@@ -131,15 +135,14 @@ class _Placed:
     def __init__(self, rule: Rule, until: float) -> None:
         self.rule, self.until = rule, until
         self.die = Random(rule.seed)
-        self.delay = Distribution.parse(rule.delay, files=no_files) if rule.delay is not None else None
+        self.delay = _distribution(rule)
         self.saw = self.hit = 0
 
-    def same_as(self, rule: Rule) -> bool:
-        """The same but for how long it lasts: putting it again is a renewal."""
-        ours = self.rule
-        return (ours.side, ours.share, ours.seed, ours.delay, ours.status, ours.callee) == (
-            rule.side, rule.share, rule.seed, rule.delay, rule.status, rule.callee,
-        )  # fmt: skip
+    def become(self, rule: Rule, until: float) -> None:
+        """Last until then, as this rule says from now on; die and counts go on."""
+        if rule.delay != self.rule.delay:
+            self.delay = _distribution(rule)
+        self.rule, self.until = rule, until
 
     def draws(self) -> bool:
         """Whether the next request is hit; takes one number from the die."""
@@ -168,19 +171,20 @@ class Rules:
         self._by_side: dict[str, tuple[_Placed, ...]] = dict.fromkeys(SIDES, ())
 
     def put(self, rule: Rule) -> None:
-        """Ensure the rule. The same again renews it and keeps its counts and its die; a changed one starts anew.
+        """Ensure the rule; the same mark again renews it and keeps its counts and its die.
 
         Raises BadRule when there are too many already.
         """
         with self._lock:
             now = self._clock()
             self._expire(now)
-            placed = self._placed.get(rule.mark)
-            if placed is None and len(self._placed) >= MOST_RULES:
+            until = now + rule.expires_in_s
+            if rule.mark in self._placed:
+                self._placed[rule.mark].become(rule, until)
+            elif len(self._placed) < MOST_RULES:
+                self._placed[rule.mark] = _Placed(rule, until)
+            else:
                 raise BadRule([f"there are {MOST_RULES} rules in place already; remove some first"])
-            if placed is None or not placed.same_as(rule):
-                placed = self._placed[rule.mark] = _Placed(rule, 0.0)
-            placed.until = now + rule.expires_in_s
             self._sort()
 
     def remove(self, mark: str) -> None:

@@ -105,9 +105,8 @@ class Shape:
 
     def item(self, row: "Row[*tuple[Any, ...]]") -> dict[str, Any]:
         """The dict that was stored as this row."""
-        stored = row._mapping
-        item = {key: stored[key] for key in self._encoders if key in stored and stored[key] is not None}
-        item.update(stored["more"])
+        item = {key: value for key, value in row._asdict().items() if value is not None and key not in _OWN}
+        item.update(row.more)
         return item
 
 

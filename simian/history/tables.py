@@ -75,6 +75,8 @@ class Document(TypeDecorator[Any]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """From text."""
+        if value == "{}":  # most rows have nothing more to say
+            return {}
         return None if value is None else json.loads(value)
 
 

@@ -1,0 +1,273 @@
+"""The story of a run as sections of plain blocks, which each format then lays out in its own way."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from simian.report import verdict
+from simian.report.clean import plain
+from simian.report.model import Fault, Phase, Run
+from simian.report.users import WHEN, Seen, Users, users
+from simian.report.words import NOTHING, clock_time, count, day, listed, measured, milliseconds, span
+
+Tone = Literal["good", "bad", "doubt", "plain"]
+_TONES: dict[str, Tone] = {"HELD": "good", "BROKEN": "bad", "UNKNOWN": "doubt", "REFUSED": "doubt"}
+_SIDE_PHASES = ("plan", "preflight", "report")
+_ABOUT = {
+    "baseline": "the steady state, before anything is touched",
+    "observe": "watched with the faults in place",
+    "verify": "the world compared with before, the steady state again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Running text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bullets:
+    """A list."""
+
+    items: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table: a head and rows of as many cells. ``right``: columns of numbers."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The traffic picture of this run, drawn as wide as there is room."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What to type, each with a word about it (may be empty)."""
+
+    lines: Sequence[tuple[str, str]]
+
+
+Block = Paragraph | Bullets | Grid | Picture | Commands
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A title and what stands under it."""
+
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that a report says, in order. ``alarm``: faults that may still be in place; shown first and last."""
+
+    title: str
+    about: Sequence[str]
+    word: str
+    tone: Tone
+    why: str
+    facts: Sequence[str]
+    alarm: Sequence[str] = ()
+    sections: Sequence[Section] = field(default_factory=tuple)
+
+
+def story(run: Run) -> Story:
+    """Tell a run."""
+    seen = users(run)
+    word = verdict.word(run)
+    sections = (*_sections(run, seen),)
+    return Story(
+        title=f"{run.what} on {run.system}" if run.system else run.what,
+        about=list(_about(run)),
+        word=word,
+        tone=_TONES.get(word, "plain"),
+        why=verdict.why(run, seen),
+        facts=verdict.facts(run),
+        alarm=[line for fault in run.stuck for line in _alarm(fault)],
+        sections=[section for section in sections if section.blocks],
+    )
+
+
+def _sections(run: Run, seen: Users) -> Iterator[Section]:
+    more = verdict.reasons(run)
+    yield Section("Why", [Bullets(more)] if more else [])
+    yield Section("What was done", list(_done(run)))
+    yield Section("What users saw", list(_users(run, seen)))
+    yield Section("Steady state", [_checks(run)] if run.checks else [])
+    yield from (Section(f"Weakness: {each.check}", [_weakness(each)]) for each in run.weaknesses)
+    yield Section("Faults", list(_faults(run)))
+    yield Section("What to look at", [Bullets(verdict.to_look_at(run, seen) or [_nothing(run)])])
+    yield Section("How to see it again", [Commands(list(_again(run)))])
+    yield Section("Notes", [Bullets(run.notes)] if run.notes else [])
+
+
+def _nothing(run: Run) -> str:
+    if run.outcome == "refused":
+        return "the reasons above; nothing was touched, so there is nothing to mend"
+    return "nothing: no weakness, no doubt, nothing left behind" if run.verdict == "held" else "the notes below, if any"
+
+
+def _about(run: Run) -> Iterator[str]:
+    if run.started is not None:
+        until = f" to {clock_time(run.ended)}" if run.ended is not None else ""
+        took = f" ({span(run.ended - run.started)})" if run.ended is not None else ""
+        yield f"{day(run.started)}, {clock_time(run.started)}{until} UTC{took}"
+    seed = "" if run.seed is None else f", seed {plain(run.seed)}"
+    monkey = f", monkey {run.monkey}" if run.monkey and run.monkey != run.what else ""
+    yield f"run {run.run}{monkey}{seed}{f', simian {run.simian}' if run.simian else ''}"
+    if run.hypothesis:
+        yield f"Hypothesis: {run.hypothesis}"
+    if run.note:
+        yield f"Note: {run.note}"
+
+
+def _alarm(fault: Fault) -> Iterator[str]:
+    error = f": {fault.error}" if fault.error else ""
+    yield f"#{fault.id} {fault.name} is {fault.state}{error}"
+    yield f"   mend it with {verdict.mend(fault)}"
+
+
+def _done(run: Run) -> Iterator[Block]:
+    rows = [_phase_row(run, phase) for phase in run.phases if phase.name not in _SIDE_PHASES]
+    if rows:
+        yield Grid(("from", "phase", "took", ""), rows, right=frozenset({2}))
+    if not run.injected and run.stages:
+        planned = [f"{stage.name}: {_grouped(stage.faults)}" for stage in run.stages]
+        yield Paragraph("Planned, and not done:")
+        yield Bullets(planned)
+
+
+def _phase_row(run: Run, phase: Phase) -> tuple[str, str, str, str]:
+    return clock_time(phase.started), phase.name, span(phase.seconds), _phase_text(run, phase)
+
+
+def _phase_text(run: Run, phase: Phase) -> str:
+    if phase.name == "inject":
+        stages = list(dict.fromkeys(fault.stage for fault in run.injected))
+        return "; ".join(_stage_text(run, stage) for stage in stages) or "nothing was injected"
+    if phase.name == "recover":
+        undone = sum(fault.state == "undone" for fault in run.injected)
+        return f"{undone} of {count(len(run.injected), 'fault')} undone"
+    return _ABOUT.get(phase.name, "")
+
+
+def _stage_text(run: Run, stage: str) -> str:
+    text = _grouped([fault.name for fault in run.injected if fault.stage == stage])
+    return f"{stage}: {text}" if stage else text
+
+
+def _grouped(faults: Sequence[str]) -> str:
+    """``kill members-east-a and cache-east-a; delay dns``: a kind once, then what it hit."""
+    kinds: dict[str, list[str]] = {}
+    for name in faults:
+        kind, _, target = name.partition(" ")
+        kinds.setdefault(kind, []).append(target)
+    return "; ".join(f"{kind} {listed(targets)}" for kind, targets in kinds.items())
+
+
+def _users(run: Run, seen: Users) -> Iterator[Block]:
+    if not run.traffic:
+        return
+    rows = [
+        (home if name == when[0] else "", name, *_cells(values[name]))
+        for home, values in seen.homes.items()
+        for when in [[name for name in WHEN if values[name].requests]]
+        for name in when
+    ]
+    head = ("home", "when", "requests", "failed", "another try", "shed", "elsewhere", "p50", "p99")
+    yield Grid(head, rows, right=frozenset(range(2, len(head))))
+    worst = seen.worst
+    if worst is not None:
+        failed = f"{worst.failed} of {worst.ended} requests failed"
+        tries = f"{worst.first_failed} needed another try"
+        yield Paragraph(f"Worst second: {clock_time(worst.at)}, home {worst.home}: {failed}, {tries}.")
+    yield Paragraph("Where users were served, requests per second:")
+    yield Picture(run)
+
+
+def _cells(seen: Seen) -> tuple[str, ...]:
+    numbers = (seen.requests, seen.failed, seen.retried, seen.shed, seen.elsewhere)
+    return (*(count(number) for number in numbers), milliseconds(seen.p50_ms), milliseconds(seen.p99_ms))
+
+
+def _checks(run: Run) -> Grid:
+    head = ("check", "verdict", "must be", "baseline", "during", "after", "readings")
+    rows = [
+        (
+            check.name,
+            check.verdict,
+            check.tolerance,
+            *(measured(value, check.tolerance) for value in (check.baseline, check.during, check.after)),
+            count(check.readings),
+        )
+        for check in run.checks
+    ]
+    return Grid(head, rows, right=frozenset({3, 4, 5, 6}))
+
+
+def _weakness(weakness: object) -> Grid:
+    labels = (("seen", "seen"), ("where", "where"), ("hint", "where to look"))
+    return Grid(("", ""), [(label, getattr(weakness, key) or NOTHING) for key, label in labels])
+
+
+def _faults(run: Run) -> Iterator[Block]:
+    if run.faults:
+        yield Bullets([_fault_text(run, fault) for fault in run.faults])
+
+
+def _fault_text(run: Run, fault: Fault) -> str:
+    times = f"{clock_time(fault.injected)} to {clock_time(fault.undone)}" if fault.injected is not None else "never in"
+    return f"#{fault.id} {fault.name}, {times}, {fault.state}. {_proof(fault)} {_felt(run, fault)}".strip()
+
+
+def _proof(fault: Fault) -> str:
+    if fault.proven is None:
+        return "No evidence was taken."
+    before = f" (before: {fault.before})" if fault.before else ""
+    return f"{'Proven' if fault.proven else 'NOT proven'}: {fault.seen or NOTHING}{before}."
+
+
+def _felt(run: Run, fault: Fault) -> str:
+    if fault.exposure:
+        return f"Met by {count(fault.exposure, 'request')} of users."
+    if run.exposure_assumed:
+        return "Felt: assumed by the experiment, not measured."
+    return "Met by no request of users." if fault.exposure == 0 else ""
+
+
+def _again(run: Run) -> Iterator[tuple[str, str]]:
+    yield again(run), ""
+    yield f"simian report {shlex.quote(run.run)}", "this report"
+
+
+def again(run: Run) -> str:
+    """The command that runs the same again, the die included."""
+    words = ["simian", *(("run", run.experiment) if run.experiment else (run.monkey,))]
+    for name, value in {} if run.experiment else run.options.items():
+        words += _option(name, value)
+    if run.seed is not None:
+        words += ["--seed", str(run.seed)]
+    return " ".join(plain(shlex.quote(word)) for word in words)
+
+
+def _option(name: str, value: object) -> list[str]:
+    flag = "--" + name.replace("_", "-")
+    if value is None or value is False or value == []:
+        return []
+    if value is True:
+        return [flag]
+    if isinstance(value, list | tuple):
+        return [word for each in value for word in (flag, str(each))]
+    return [flag, str(value)]

@@ -1,1 +1,1 @@
-"""The monkeys that come with simian. They register through the entry-point group ``simian.monkeys``, as anybody's do."""
+"""The monkeys that come with simian, registered through the entry-point group ``simian.monkeys`` as anybody's are."""

@@ -20,7 +20,7 @@ def latency(
     side: Literal["client", "server"] = "server",
     share: str = "10%",
     delay: str | None = None,
-    error_share: str = "0%",
+    error_share: str = "1%",
     status: int = 503,
 ) -> list[Fault]:
     """Slow a share of a service's requests, or every byte of a link; make a share of the requests fail.
@@ -54,6 +54,6 @@ def _filtered(topology: Topology, rng: Random, service: str | None) -> list[Node
     nodes = topology.candidates(service=service, where=lambda node: node.filters)
     services = sorted({node.service for node in nodes})
     if not services:
-        raise ValueError(f"{service or 'no service'} mounts no request filter; see docs/adding-a-driver.md, or use link")
+        raise ValueError(f"{service or 'no service'} mounts the request filter; mount simian_filters, or give a link")
     chosen = rng.choice(services)
     return [node for node in nodes if node.service == chosen]

@@ -15,7 +15,8 @@ from simian.world import Exchange, Rule, Side, World
 LIFETIME_S = 10.0  # a rule expires by itself; the runner renews it well before
 ASK_BUDGET_S = 8.0
 ASKS_FOR_CONTROL = 15
-HITS_WANTED = 8
+FEWEST_ASKS = 60
+MOST_ASKS = 960
 
 
 def binomial_interval(n: int, share: float, confidence: float = 0.99) -> tuple[int, int]:
@@ -79,17 +80,26 @@ class RequestFault(Fault):
         refuse_unless(not present, f"{self.node} carries {', '.join(present)}; wait until they expire, or remove them")
         return self
 
-    def _asks(self, world: World, topology: Topology, count: int, timeout_s: float) -> list[Exchange]:
+    def _asks(self, world: World, topology: Topology, count: int, timeout_s: float, until: float) -> list[Exchange]:
         node = topology.node(self.node)
         seen: list[Exchange] = []
-        until = world.clock.elapsed() + ASK_BUDGET_S
         while len(seen) < count and world.clock.elapsed() < until:
             seen.append(world.observer.ask(node, timeout_s=timeout_s, side=self.side))
         return seen
 
+    def _asks_until_hit(self, world: World, topology: Topology, mark: str) -> list[Exchange]:
+        """Ask in rounds that double until one answer is hit: a rare fault needs many asks, a common one few."""
+        until = world.clock.elapsed() + ASK_BUDGET_S
+        seen = self._asks(world, topology, FEWEST_ASKS, self.patience_s, until)
+        while len(seen) < MOST_ASKS and world.clock.elapsed() < until:
+            if any(mark in exchange.hit_by for exchange in seen):
+                break
+            seen += self._asks(world, topology, len(seen), self.patience_s, until)
+        return [exchange for exchange in seen if exchange.answered]
+
     def control(self, world: World, topology: Topology) -> Control:
         """It answers, and no answer carries a fault."""
-        seen = self._asks(world, topology, ASKS_FOR_CONTROL, 1.0)
+        seen = self._asks(world, topology, ASKS_FOR_CONTROL, 1.0, world.clock.elapsed() + ASK_BUDGET_S)
         good = [exchange.elapsed_ms for exchange in seen if exchange.ok and not exchange.hit_by]
         enough = len(good) * 2 > len(seen)
         refuse_unless(enough, f"{self.node} answered well only {len(good)} of {len(seen)} times before the injection")
@@ -106,8 +116,7 @@ class RequestFault(Fault):
 
     def evidence(self, world: World, topology: Topology, mark: str, control: Control) -> Evidence:
         """The share of answers that carry the mark lies in its 99 % interval, and they show the harm."""
-        count = min(1_000, max(60, math.ceil(HITS_WANTED / self.share)))
-        seen = [e for e in self._asks(world, topology, count, self.patience_s) if e.answered]
+        seen = self._asks_until_hit(world, topology, mark)
         hits = [exchange for exchange in seen if mark in exchange.hit_by]
         if not seen or (not hits and binomial_interval(len(seen), self.share)[0] == 0):
             return Evidence(None, control.seen, f"{len(hits)} hits in {len(seen)} answers: too few to tell")

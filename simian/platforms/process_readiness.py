@@ -1,0 +1,84 @@
+"""Whether a node says itself that it can serve: one question in its own protocol, within ``LIMIT_S`` in all."""
+
+import socket
+import struct
+import time
+from collections.abc import Callable, Mapping
+from urllib.parse import SplitResult, urlsplit
+
+LIMIT_S = 0.5
+_ENOUGH_B = 4096
+
+
+def says_ready(ask: str) -> bool:
+    """``http``: 200; ``memcached``: its version; ``dns``: any answer to the question; ``tcp``: a connection.
+
+    Nothing there, silence and nonsense are a *no*. Raises ValueError on an address of another form.
+    """
+    url = urlsplit(ask)
+    question = _QUESTIONS.get(url.scheme)
+    if question is None or not url.hostname or not url.port:
+        raise ValueError(f"{ask!r} cannot be asked; it should be one of {', '.join(_QUESTIONS)}://host:port")
+    try:
+        return question(url, time.monotonic() + LIMIT_S)
+    except OSError:  # refused, reset, timed out: all of them mean that it does not serve
+        return False
+
+
+def _http(url: SplitResult, deadline: float) -> bool:
+    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    request = f"GET {target} HTTP/1.1\r\nHost: {url.netloc}\r\nConnection: close\r\n\r\n"
+    first, _, rest = _first_line(url, request.encode(), deadline).partition(b" ")
+    return first.startswith(b"HTTP/1.") and rest[:3] == b"200"
+
+
+def _memcached(url: SplitResult, deadline: float) -> bool:
+    return _first_line(url, b"version\r\n", deadline).startswith(b"VERSION")
+
+
+def _tcp(url: SplitResult, deadline: float) -> bool:
+    with _connected(url, deadline):
+        return True
+
+
+def _dns(url: SplitResult, deadline: float) -> bool:
+    number = struct.pack("!H", time.monotonic_ns() & 0xFFFF)
+    labels = [label.encode("idna") for label in url.path.strip("/").split(".") if label]
+    name = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+    question = number + struct.pack("!5H", 0x0100, 1, 0, 0, 0) + name + struct.pack("!2H", 1, 1)  # A, IN
+    family = socket.AF_INET6 if ":" in str(url.hostname) else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as datagrams:
+        datagrams.connect((url.hostname, url.port))
+        datagrams.settimeout(_left(deadline))
+        datagrams.send(question)
+        answer = datagrams.recv(_ENOUGH_B)
+    return answer[:2] == number and len(answer) >= 12 and bool(answer[2] & 0x80)
+
+
+_QUESTIONS: Mapping[str, Callable[[SplitResult, float], bool]] = {
+    "http": _http,
+    "memcached": _memcached,
+    "dns": _dns,
+    "tcp": _tcp,
+}
+
+
+def _left(deadline: float) -> float:
+    return max(0.001, deadline - time.monotonic())
+
+
+def _connected(url: SplitResult, deadline: float) -> socket.socket:
+    return socket.create_connection((str(url.hostname), int(url.port or 0)), _left(deadline))
+
+
+def _first_line(url: SplitResult, request: bytes, deadline: float) -> bytes:
+    heard = b""
+    with _connected(url, deadline) as connection:
+        connection.sendall(request)
+        while b"\n" not in heard and len(heard) < _ENOUGH_B:
+            connection.settimeout(_left(deadline))
+            more = connection.recv(_ENOUGH_B)
+            if not more:
+                break
+            heard += more
+    return heard.partition(b"\n")[0]

@@ -1,0 +1,214 @@
+"""Adding up what users saw: shares and latencies by home and kind, hops, and how much of the time was seen at all."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from simian.histogram import Histogram
+from simian.probe import Row, Slice
+from simian.probes.users import UsersMetric
+from simian.tolerance import Tolerance
+
+FEWEST = 30
+SURE = 7.0  # e**-7: less than one in a thousand that chance alone made it so
+
+
+@dataclass
+class Group:
+    """What users of one home and kind saw: good of all, or their latencies."""
+
+    good: int = 0
+    all: int = 0
+    latency: Histogram = field(default_factory=Histogram)
+
+
+class UsersTally:
+    """One metric over any number of slices."""
+
+    def __init__(self, metric: UsersMetric) -> None:
+        self.metric = metric
+        self.groups: dict[tuple[str, str], Group] = {}
+
+    def take(self, seen: Slice) -> None:
+        """Add a slice."""
+        for row in seen.select(kind=self.metric.kind, home=self.metric.home):
+            self._take_row(row)
+
+    def _take_row(self, row: Row) -> None:
+        group = self.groups.setdefault((row.home, row.kind), Group())
+        if self.metric.quantile is not None:
+            group.latency.merge(Histogram.from_json({str(index): n for index, n in row.latency.items() if n}))
+            return
+        good, every = self.metric.count(row)
+        group.good += good
+        group.all += every
+
+    @property
+    def good(self) -> int:
+        """Requests that count as good, for a share."""
+        return sum(group.good for group in self.groups.values())
+
+    @property
+    def count(self) -> int:
+        """Requests counted."""
+        if self.metric.quantile is not None:
+            return sum(group.latency.count for group in self.groups.values())
+        return sum(group.all for group in self.groups.values())
+
+    @property
+    def value(self) -> float | None:
+        """The share (0..1) or the quantile in ms; ``None`` when nothing was seen."""
+        if not self.count:
+            return None
+        if self.metric.quantile is None:
+            return self.good / self.count
+        whole = Histogram()
+        for group in self.groups.values():
+            whole.merge(group.latency)
+        return whole.quantile(self.metric.quantile)
+
+    def needed(self, tolerance: Tolerance, baseline: float | None) -> int:
+        """How many requests it takes before the value may be called held."""
+        if self.metric.quantile is None:
+            return tolerance.needed(baseline)
+        return max(FEWEST, math.ceil(round(3.0 / (1.0 - self.metric.quantile), 6)))
+
+    def surely_outside(self, tolerance: Tolerance, baseline: float | None) -> bool:
+        """Whether even so few requests cannot be chance: Chernoff's bound on the binomial tail."""
+        limit = tolerance.limit(baseline)
+        if self.metric.quantile is not None or limit is None or not self.count or tolerance.op in ("==", "!="):
+            return False
+        upward = tolerance.op.startswith(">")
+        bad = (self.count - self.good if upward else self.good) / self.count
+        return self.count * _divergence(bad, 1.0 - limit if upward else limit) > SURE
+
+    def worst(self) -> str:
+        """Where it was worst: ``home east, kind play (80 of 84)``; empty when nothing stands out."""
+        if not self.groups:
+            return ""
+        if self.metric.quantile is not None:
+            return self._slowest(self.metric.quantile)
+        bad = {
+            place: group.all - group.good if self.metric.upward else group.good for place, group in self.groups.items()
+        }
+        place = max(bad, key=lambda one: bad[one])
+        return f"home {place[0]}, kind {place[1]} ({bad[place]} of {sum(bad.values())})" if bad[place] else ""
+
+    def _slowest(self, quantile: float) -> str:
+        values = {
+            place: group.latency.quantile(quantile) for place, group in self.groups.items() if group.latency.count
+        }
+        if not values:
+            return ""
+        place = max(values, key=lambda one: values[one])
+        return f"home {place[0]}, kind {place[1]} ({values[place]:.4g} ms)"
+
+
+def _divergence(share: float, allowed: float) -> float:
+    if share <= allowed:
+        return 0.0
+    if allowed <= 0.0:
+        return math.inf
+    rest = (1.0 - share) * math.log((1.0 - share) / (1.0 - allowed)) if share < 1.0 else 0.0
+    return share * math.log(share / allowed) + rest
+
+
+class Hops:
+    """How often each hop was taken, and failed."""
+
+    def __init__(self) -> None:
+        self.taken: Counter[tuple[str, str]] = Counter()
+        self.failed: Counter[tuple[str, str]] = Counter()
+
+    def take(self, hops: Mapping[str, int]) -> None:
+        """Add ``{"gateway-east-a>members-east-b!": 3}``."""
+        for text, count in hops.items():
+            source, _, target = text.rstrip("!~").partition(">")
+            self.taken[source, target] += count
+            if text.endswith("!"):
+                self.failed[source, target] += count
+
+    def worst(self) -> tuple[str, str] | None:
+        """The hop that failed most, as (source, target)."""
+        return self.failed.most_common(1)[0][0] if self.failed else None
+
+    def told(self, most: int = 3) -> str:
+        """``gateway-east-a>members-east-a (132 of 140)``, the worst first."""
+        worst = self.failed.most_common(most)
+        return ", ".join(f"{hop[0]}>{hop[1]} ({count} of {self.taken[hop]})" for hop, count in worst)
+
+
+class Exposure:
+    """Users' requests that met a fault since a moment (seconds since the epoch): the faults' proof of being felt.
+
+    A slice that began before the moment is left out, so that no request from before the fault is counted.
+    """
+
+    def __init__(self, since_s: float = 0.0) -> None:
+        self.since_s = since_s
+        self._hops = Hops()
+        self._marks: Counter[str] = Counter()
+
+    def take(self, seen: Slice) -> None:
+        """Count a slice."""
+        if seen.start >= self.since_s:
+            self._hops.take(seen.hops)
+            self._marks.update(seen.faults)
+
+    def count_node(self, name: str) -> int:
+        """Calls that reached for this node."""
+        return sum(count for (_, target), count in self._hops.taken.items() if target == name)
+
+    def count_link(self, link: Any) -> int:
+        """Calls that reached across this link (``simian.topology.Link``)."""
+        return sum(count for hop, count in self._hops.taken.items() if _crosses(hop, link.source, link.target))
+
+    def count_mark(self, mark: str) -> int:
+        """Answers that a request fault of this mark touched."""
+        return self._marks[mark]
+
+
+def _crosses(hop: tuple[str, str], source: str, target: str) -> bool:
+    # A link's source is a node, or a service of a region (store-east), whose nodes' names begin so.
+    return hop[1] == target and (hop[0] == source or hop[0].startswith(f"{source}-"))
+
+
+class Coverage:
+    """Which seconds the users' feed told about, and which of them were void. Neighbours are kept as one stretch."""
+
+    def __init__(self) -> None:
+        self._stretches: list[tuple[float, float, bool]] = []
+
+    def take(self, seen: Slice) -> None:
+        """Add a slice."""
+        last = self._stretches[-1] if self._stretches else None
+        if last and last[2] == seen.void and abs(seen.start - last[1]) < 0.75 * seen.seconds:
+            self._stretches[-1] = (last[0], seen.end, seen.void)
+        else:
+            self._stretches.append((seen.start, seen.end, seen.void))
+
+    @property
+    def until(self) -> float:
+        """The end of what was seen last; minus infinity before anything was."""
+        return self._stretches[-1][1] if self._stretches else -math.inf
+
+    def void_share(self, since: float, until: float) -> float:
+        """Which share of these seconds was void or not seen at all; 1.0 for a stretch not reached yet."""
+        if until <= since:
+            return 1.0
+        good = sum(_overlap(start, end, since, until) for start, end, void in self._stretches if not void)
+        return max(0.0, 1.0 - good / (until - since))
+
+
+def _overlap(start: float, end: float, since: float, until: float) -> float:
+    return max(0.0, min(end, until) - max(start, since))
+
+
+def tally(metric: UsersMetric, slices: Iterable[Slice]) -> UsersTally:
+    """These slices added up."""
+    made = UsersTally(metric)
+    for one in slices:
+        made.take(one)
+    return made

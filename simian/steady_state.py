@@ -1,0 +1,153 @@
+"""The steady state: every check judged from baseline to verify, and the guard that ends a run which does harm.
+
+``alarm`` is for safety: it rings on doubt (a silent probe, nobody watching). ``verdicts`` are for honesty: doubt is
+*unknown* there. A broken verdict says what was seen, where, and where to look.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simian.judge import Judge, Phase, Verdict, shown
+from simian.judge_readings import ReadingsJudge
+from simian.judge_users import UsersJudge
+from simian.probe import AbortCondition, Check, FeedLost, Observation, Slice
+from simian.tally import Coverage, Exposure, Hops
+
+__all__ = ["CheckVerdict", "Exposure", "Phase", "SteadyState", "Verdict"]
+
+ABORT_WINDOW_S = 5.0
+VOID_WINDOW_S = 5.0
+MOST_VOID = 0.2  # of a phase, before the users' word is worth nothing
+
+
+@dataclass(frozen=True, slots=True)
+class CheckVerdict:
+    """One check's verdict. Values are shares (0..1), milliseconds or plain, ``readings`` those of ``during``."""
+
+    check: str
+    verdict: Verdict
+    tolerance: str
+    baseline: float | None
+    during: float | None
+    after: float | None
+    readings: int
+    seen: str = ""
+    where: str = ""
+    hint: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, fields by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class SteadyState:
+    """Judges ``checks`` from what ``take`` is given; ``aborts`` are limits that end a run at once."""
+
+    def __init__(self, checks: Sequence[Check], aborts: Sequence[AbortCondition] = ()) -> None:
+        self._judges: dict[str, Judge] = {
+            check.name: UsersJudge(check) if check.on_users else ReadingsJudge(check) for check in checks
+        }
+        unknown = [abort.check for abort in aborts if abort.check not in self._judges]
+        if unknown or len(self._judges) != len(checks):
+            raise ValueError(f"checks need names of their own, and abort conditions one of them: {unknown}")
+        self._aborts = tuple(aborts)
+        self._phase: Phase = "baseline"
+        self._hops = Hops()
+        self._coverage = Coverage()
+        self._during: tuple[float, float] | None = None
+        self._lost_at = float("-inf")
+        self._alarm: str | None = None
+
+    def enter(self, phase: Phase) -> None:
+        """From now on what is taken belongs to this phase."""
+        self._phase = phase
+
+    def take(self, seen: Observation) -> None:
+        """Count an observation."""
+        if isinstance(seen, Slice):
+            self._coverage.take(seen)
+            if self._phase == "during":
+                self._during = (self._during[0] if self._during else seen.start, seen.end)
+                self._hops.take(seen.hops)
+        elif isinstance(seen, FeedLost):
+            self._lost_at = max(self._lost_at, seen.at)
+            if self._phase == "during":
+                self._during = (self._during[0], max(self._during[1], seen.at)) if self._during else None
+        for judge in self._judges.values():
+            judge.take(self._phase, seen)
+
+    def alarm(self) -> str | None:
+        """Why the run must end now, beginning with the condition; ``None`` while all is well. Once rung, it stays."""
+        if self._alarm is None and self._phase == "during":
+            self._alarm = next((judge.alarmed for judge in self._judges.values() if judge.alarmed), None)
+            self._alarm = self._alarm or next(filter(None, map(self._aborted, self._aborts)), None)
+        return self._alarm
+
+    def _aborted(self, abort: AbortCondition) -> str | None:
+        judge = self._judges[abort.check]
+        value = judge.recent(ABORT_WINDOW_S)
+        if value is None or not abort.violated(value):
+            return None
+        below = abort.below is not None and value < abort.below
+        limit = f"below {shown(abort.below, judge.unit)}" if below else f"above {shown(abort.above, judge.unit)}"
+        return f"{abort.check} {limit}: {shown(value, judge.unit)} in the last {ABORT_WINDOW_S:g} s"
+
+    def holds_now(self, phase: Phase) -> bool | None:
+        """Whether every check holds now; ``None``: too little was seen to say. Without checks there is no doubt."""
+        held = [judge.holds_now(phase) for judge in self._judges.values()]
+        if False in held:
+            return False
+        return None if None in held else True
+
+    def void_share(self, since_s: float, window_s: float = VOID_WINDOW_S) -> float:
+        """Which share of the seconds after a moment (epoch) the users could not tell about: late, or not heard.
+
+        Of a window that is not over yet, the part seen so far; 1.0 when nothing was seen since.
+        """
+        return self._coverage.void_share(since_s, min(since_s + window_s, max(self._coverage.until, self._lost_at)))
+
+    @property
+    def _blind(self) -> bool:
+        return self._during is not None and self._coverage.void_share(*self._during) > MOST_VOID
+
+    def verdicts(self) -> list[CheckVerdict]:
+        """One for each check, in the order given."""
+        return [self._verdict(judge) for judge in self._judges.values()]
+
+    def _verdict(self, judge: Judge) -> CheckVerdict:
+        judged = judge.judge(self._blind)
+        broken = judged.verdict == "broken"
+        values = {phase: judge.value(phase) for phase in ("baseline", "during", "after")}
+        return CheckVerdict(
+            check=judge.check.name,
+            verdict=judged.verdict,
+            tolerance=judge.check.tolerance.text,
+            **values,
+            readings=judge.count("during"),
+            seen=judged.seen,
+            where=self._where(judge) if broken else "",
+            hint=self._hint(judge) if broken else "",
+        )
+
+    def _where(self, judge: Judge) -> str:
+        places = [judge.where()]
+        if isinstance(judge, UsersJudge) and self._hops.failed:
+            places.append(f"calls that failed most: {self._hops.told()}")
+        return "; ".join(filter(None, places))
+
+    def _hint(self, judge: Judge) -> str:
+        if not isinstance(judge, UsersJudge):
+            return f"ask the same by hand ({judge.where()}) and read the log of what answers there"
+        worst = self._hops.worst()
+        culprit = f"{worst[0]} when a call to {worst[1]} fails" if worst else "the services on the way, none said why"
+        return _HINTS.get(judge.metric.name, _SLOW).format(culprit=culprit)
+
+
+_SLOW = "look at {culprit}: time-outs longer than users wait, or tries one after the other, add up to such latency"
+_HINTS = {
+    "success_share": "look at {culprit}: it should try another in time, or do without",
+    "first_try_share": "look at {culprit}: users succeed only because they try again",
+    "shed_share": "look at the gateways' concurrency limits and at the capacity that is left",
+    "served_share": "look at where DNS and the gateways send users: weights, TTL, failover mode",
+}

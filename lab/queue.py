@@ -12,8 +12,8 @@ from typing import Any
 from .http import Request, Response, json_response, start_server
 from .node import NodeContext
 from .queue_log import Message, MessageLog, NewMessage
+from .service import health
 from .sqs import md5_of, md5_of_attributes
-from .trace import INCARNATION
 
 ACCOUNT = "000000000000"
 MAX_BODY_B = 256 << 10
@@ -260,11 +260,10 @@ async def serve(context: NodeContext) -> None:
     """The queue of one region, until cancelled."""
     log = MessageLog(context.folder / "queue.db")
     queues = Queues(log, context.spec.address)
-    incarnation = {INCARNATION: context.incarnation}
 
     async def handle(request: Request) -> Response:
         if request.path == "/health":
-            return Response(200, b"ok\n".ljust(int(request.query.get("size_b") or 0)), incarnation)
+            return health(request, context.incarnation, ready=True)
         return await queues.handle(request)
 
     try:

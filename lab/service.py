@@ -49,6 +49,8 @@ class Service:
         trace.mark(decision.marks)
         if request.path == "/health":
             response = health(request, self._context.incarnation, self.ready)
+        elif not self.ready:
+            response = Response(503, b"not ready yet\n")
         else:
             response = await self._route(request, trace)
         response.headers.update(trace.headers())

@@ -7,7 +7,9 @@ from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any
 
-from .http import HttpError, Malformed, Pool
+from .calls import Callee, Caller
+from .http import HttpError, Malformed
+from .trace import Trace
 
 ATTEMPT_S = 1.0
 
@@ -39,6 +41,10 @@ class SqsFailed(HttpError):
     kind = "error"
 
 
+class NoSuchQueue(SqsFailed):
+    """It has not been made yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """A message received; ``receipt`` deletes it."""
@@ -49,18 +55,22 @@ class Received:
 
 
 class Sqs:
-    """One queue behind one address (a link's). Every call raises an HttpError when it did not work."""
+    """One queue, as ``node`` calls it. Every call raises an HttpError when it did not work."""
 
-    def __init__(self, pool: Pool, host: str, port: int, queue: str) -> None:
-        self._pool, self._host, self._port = pool, host, port
+    def __init__(self, caller: Caller, node: str, callee: Callee, queue: str) -> None:
+        self._caller, self._node, self._callee = caller, node, callee
         self.queue = queue
-        self._url = f"http://{host}:{port}/000000000000/{queue}"
+        self._url = f"http://{callee.host}:{callee.port}/000000000000/{queue}"
 
     async def _call(self, action: str, fields: dict[str, Any], timeout_s: float = ATTEMPT_S) -> dict[str, Any]:
         headers = {"content-type": "application/x-amz-json-1.0", "x-amz-target": f"AmazonSQS.{action}"}
         body = json.dumps(fields).encode()
-        answer = await self._pool.request(self._host, self._port, "POST", "/", headers, body, timeout_s)
+        answer = await self._caller.call(
+            Trace(self._node), self._callee, "POST", "/", headers=headers, body=body, timeout_s=timeout_s
+        )
         if answer.status != 200:
+            if b"QueueDoesNotExist" in answer.body:
+                raise NoSuchQueue(f"there is no queue {self.queue}")
             raise SqsFailed(answer.body.decode("utf-8", "replace")[:200])
         try:
             result: dict[str, Any] = answer.json()

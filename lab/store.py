@@ -1,0 +1,216 @@
+"""One node of the store, a stand-in for Cassandra: keys and values, three replicas in each region, last write wins.
+
+Whichever node is asked coordinates: it and one of its region's two others must answer (LOCAL_QUORUM). The other region
+is told asynchronously, by hints kept on disk, so that a node killed in between forgets nothing.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from hashlib import blake2b
+from random import Random
+from typing import Any
+
+from simian_filters.rules import Rules
+
+from .calls import Callee, Caller
+from .http import Pool, Request, Response, json_response
+from .node import NodeContext
+from .service import Service
+from .store_data import BUCKETS, Replica, Row, newest, row_of
+from .store_peers import NEAR_TIMEOUT_S, Courier, Lane
+from .store_repair import Repair
+from .trace import Trace
+
+KEY_LIMIT = 512
+VALUE_LIMIT_B = 64 << 10
+AHEAD_LIMIT_US = 86_400_000_000  # a write from further in the future would hide all writes until then
+DEEP_KEY = "deep"
+
+
+class Unavailable(Exception):
+    """No quorum answered."""
+
+
+class BadRequest(Exception):
+    """The request makes no sense; the text says what would."""
+
+
+class Store:
+    """The requests of one node."""
+
+    def __init__(self, replica: Replica, node: str, lanes: Sequence[Lane], couriers: Sequence[Courier]) -> None:
+        self._replica, self._node, self._lanes = replica, node, lanes
+        near = {lane.peer.name for lane in lanes}
+        self._far = [courier for courier in couriers if courier.peer.name not in near]
+        self._far_names = [courier.peer.name for courier in self._far]
+
+    async def route(self, request: Request, trace: Trace) -> Response:
+        """One request; 400 with a reason, 404, or 503 when there is no quorum."""
+        try:
+            return await self._route(request, trace)
+        except BadRequest as error:
+            return json_response({"error": str(error)}, 400)
+        except Unavailable as error:
+            return json_response({"error": str(error)}, 503)
+
+    async def _route(self, request: Request, trace: Trace) -> Response:
+        where = request.method, request.path
+        if request.path.startswith("/kv/"):
+            return await self._key(request, request.path.removeprefix("/kv/"), trace)
+        if where == ("POST", "/replicas"):
+            return self._replicas(request)
+        if where == ("GET", "/replica-digest"):
+            return self._digest(request)
+        if request.method == "GET" and request.path.startswith("/replica/"):
+            return _shown(self._replica.get(request.path.removeprefix("/replica/")))
+        if where == ("GET", "/deep"):
+            await self.read(DEEP_KEY, trace)
+            return Response(200, b"ok\n")
+        if where == ("GET", "/admin/hints"):
+            return json_response({"hints": self._replica.hints, "dropped": self._replica.hints_dropped})
+        return Response(404, b"not found\n")
+
+    async def _key(self, request: Request, key: str, trace: Trace) -> Response:
+        if not 0 < len(key) <= KEY_LIMIT:
+            raise BadRequest(f"a key has 1 to {KEY_LIMIT} characters, this one {len(key)}")
+        if request.method == "GET":
+            return _shown(await self.read(key, trace))
+        if request.method == "PUT":
+            row = row_to_write(key, request.body, time.time())
+            await self.write(row, trace)
+            return json_response({"key": key, "timestamp_us": row.timestamp_us})
+        return Response(405, b"GET and PUT are possible here\n", {"allow": "GET, PUT"})
+
+    async def read(self, key: str, trace: Trace) -> Row | None:
+        """The newest of two replicas of the region; an older one is repaired."""
+        own = self._replica.get(key)
+        asked = {lane: lane.get(key, trace) for lane in self._lanes}
+        lane = await self._first(asked, trace)
+        theirs = asked[lane].result()
+        best = newest([own, theirs])
+        if best is not None and best != own:
+            self._replica.apply([best])
+        if best is not None and best != theirs:
+            lane.put(best, trace)
+        return best
+
+    async def write(self, row: Row, trace: Trace) -> None:
+        """Kept by two replicas of the region when this returns; the others follow."""
+        self._replica.apply([row], hints_for=self._far_names)
+        for courier in self._far:
+            courier.wake()
+        asked = {lane: lane.put(row, trace) for lane in self._lanes}
+        await self._first(asked, trace)
+        for name in self._far_names:
+            trace.started(name)
+
+    async def _first(self, asked: "dict[Lane, asyncio.Future[Row | None]]", trace: Trace) -> Lane:
+        """The first peer that answers; this node's own replica makes it a quorum."""
+        waiting = set(asked.values())
+        lanes = {future: lane for lane, future in asked.items()}
+        # The lanes keep to their own time limit; the wait is longer so that what they say counts.
+        until = asyncio.get_running_loop().time() + 2 * NEAR_TIMEOUT_S
+        while waiting:
+            left_s = until - asyncio.get_running_loop().time()
+            done, waiting = await asyncio.wait(waiting, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                break
+            for future in done:
+                if future.exception() is None:
+                    trace.called(lanes[future].peer.name)
+                    for late in waiting:
+                        trace.started(lanes[late].peer.name)
+                    return lanes[future]
+                trace.failed(lanes[future].peer.name)
+        raise Unavailable("no quorum: neither of the other two replicas of the region answered")
+
+    def _replicas(self, request: Request) -> Response:
+        """What a peer asks of, and tells, this replica."""
+        try:
+            asked = request.json()
+            gets = [str(key) for key in asked["get"]]
+            puts = [row_of(shape) for shape in asked["put"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadRequest(f"no batch: {error}") from None
+        if puts:
+            self._replica.apply(puts)
+        return json_response({"got": [self._replica.get(key) for key in gets]})
+
+    def _digest(self, request: Request) -> Response:
+        """All buckets and one number over them; with ``bucket=N`` the rows of that one."""
+        bucket = request.query.get("bucket")
+        if bucket is None:
+            buckets = ",".join(f"{number:x}" for number in self._replica.digest)
+            whole = blake2b(buckets.encode(), digest_size=8).hexdigest()
+            return json_response({"keys": self._replica.keys, "digest": whole, "buckets": buckets})
+        if not bucket.isdecimal() or int(bucket) >= BUCKETS:
+            raise BadRequest(f"a bucket is a number from 0 to {BUCKETS - 1}, not {bucket!r}")
+        return json_response({"rows": self._replica.bucket(int(bucket))})
+
+
+def row_to_write(key: str, body: bytes, now: float) -> Row:
+    """The row that ``{"value": …, "timestamp_us": …, "tombstone": …}`` asks to be written. Raises BadRequest."""
+    try:
+        shape = json.loads(body)
+    except ValueError:
+        raise BadRequest("the body is not JSON") from None
+    now_us = int(now * 1e6)
+    if not isinstance(shape, dict) or ("value" not in shape and not shape.get("tombstone")):
+        raise BadRequest('the body is {"value": …, "timestamp_us": …} or {"tombstone": true, "timestamp_us": …}')
+    timestamp_us = shape.get("timestamp_us", now_us)
+    if not isinstance(timestamp_us, int) or not 0 <= timestamp_us <= now_us + AHEAD_LIMIT_US:
+        raise BadRequest(
+            f"timestamp_us is {timestamp_us!r}; it must be microseconds since the epoch, not in the future"
+        )
+    tombstone = bool(shape.get("tombstone"))
+    text = None if tombstone else json.dumps(shape["value"], separators=(",", ":"), sort_keys=True)
+    if text is not None and len(text) > VALUE_LIMIT_B:
+        raise BadRequest(f"the value has {len(text)} characters; {VALUE_LIMIT_B} are allowed")
+    return Row(key, text, timestamp_us, tombstone)
+
+
+def _shown(row: Row | None) -> Response:
+    if row is None:
+        return json_response({"error": "no such key"}, 404)
+    shape: dict[str, Any] = {"key": row.key, "timestamp_us": row.timestamp_us}
+    if row.value is None:
+        return json_response({**shape, "tombstone": True}, 404)
+    return json_response({**shape, "value": json.loads(row.value)})
+
+
+async def serve(context: NodeContext) -> None:
+    """The store node of one zone, until cancelled."""
+    replica, pool, rules = Replica(context.folder / "store.db"), Pool(), Rules()
+    try:
+        await _serve(context, replica, Caller(pool, rules), rules)
+    finally:
+        replica.close()
+        await pool.aclose()
+
+
+async def _serve(context: NodeContext, replica: Replica, caller: Caller, rules: Rules) -> None:
+    spec, layout = context.spec, context.layout
+    near = [Callee.directly(node) for node in layout.nodes_of("store", spec.region) if node.name != spec.name]
+    far = [Callee.through(link) for link in layout.links_from(spec.name, "store")]
+    couriers = {
+        peer.name: Courier(caller, spec.name, replica, peer, at_once=1 if peer in near else 4) for peer in near + far
+    }
+
+    def undelivered(peer: str, keys: list[str]) -> None:
+        replica.hint(peer, keys)
+        couriers[peer].wake()
+
+    lanes = [Lane(caller, spec.name, peer, undelivered) for peer in near]
+    store = Store(replica, spec.name, lanes, list(couriers.values()))
+    service = Service(context, rules, store.route)
+    service.ready = False
+    async with await service.listen(), asyncio.TaskGroup() as tasks:
+        await replica.load()
+        service.ready = True
+        repair = Repair(caller, spec.name, replica, near + far, Random(context.seed))
+        for courier in couriers.values():
+            courier.wake()
+            tasks.create_task(courier.run())
+        tasks.create_task(repair.run())

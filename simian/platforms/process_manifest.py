@@ -112,7 +112,8 @@ class Supervisor:
                 connection.sendall(request)
                 line = _line(connection)
         except TimeoutError as error:
-            raise TimedOut(f"the supervisor at {self.control} did not answer {do!r} in {CONTROL_LIMIT_S:g} s") from error
+            text = f"the supervisor at {self.control} did not answer {do!r} in {CONTROL_LIMIT_S:g} s"
+            raise TimedOut(text) from error
         except OSError as error:
             raise Unreachable(f"the supervisor at {self.control} lives but cannot be talked to: {error}") from error
         answer = _parsed(line, self.control)

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import requests
-import toxiproxy.api
 import toxiproxy.proxy
 import toxiproxy.server
+from toxiproxy.api import APIConsumer
 
 from simian.errors import DriverError, NoSuchTarget, TimedOut, Unreachable
 
@@ -178,7 +178,6 @@ class Server:
 
 _addressee: ContextVar[Server | None] = ContextVar("toxiproxy server", default=None)
 _mine = threading.local()
-_Original = toxiproxy.api.APIConsumer
 
 
 def _session() -> requests.Session:
@@ -193,7 +192,7 @@ def _handle(name: str) -> Any:
     return toxiproxy.proxy.Proxy(name=name, upstream="", enabled=True, listen="")
 
 
-class _Consumer(_Original):  # type: ignore[misc]
+class _Consumer(APIConsumer):  # type: ignore[misc]
     """The library's calls, sent to the server of the current context; updates by PATCH (POST is deprecated)."""
 
     @classmethod

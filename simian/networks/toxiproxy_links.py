@@ -19,7 +19,7 @@ def links_from_settings(shapes: object) -> dict[str, Link]:
     problems = [problem for at, shape in enumerate(shapes, 1) for problem in _problems(at, shape)]
     if problems:
         raise UsageError(problems)
-    return {shape["name"]: Link(*(shape[key] for key in _KEYS), ask=shape.get("ask", "")) for shape in shapes}
+    return {shape["name"]: Link(**shape) for shape in shapes}
 
 
 def _problems(at: int, shape: object) -> list[str]:

@@ -77,7 +77,8 @@ def flag(mark: str) -> Toxic:
 
 def is_flag(toxic: Toxic) -> bool:
     """Whether a toxic of ours is there for its name alone; a delay that is being mended still has its latency."""
-    return is_ours(toxic.name) and toxic.type == "latency" and not toxic.toxicity and not toxic.attributes["latency"]
+    nothing = not toxic.toxicity and not toxic.attributes.get("latency")
+    return is_ours(toxic.name) and toxic.type == "latency" and nothing
 
 
 def cuts(toxic: Toxic) -> bool:

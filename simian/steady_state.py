@@ -4,6 +4,7 @@
 *unknown* there. A broken verdict says what was seen, where, and where to look.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,12 +101,18 @@ class SteadyState:
             return False
         return None if None in held else True
 
-    def void_share(self, since_s: float, window_s: float = VOID_WINDOW_S) -> float:
-        """Which share of the seconds after a moment (epoch) the users could not tell about: late, or not heard.
+    def why_not(self, phase: Phase) -> list[str]:
+        """A line for each check that does not hold now, or of which too little was seen to say."""
+        return [_shortfall(judge, phase) for judge in self._judges.values() if judge.holds_now(phase) is not True]
 
-        Of a window that is not over yet, the part seen so far; 1.0 when nothing was seen since.
+    def void_share(self, window_s: float = VOID_WINDOW_S, *, since_s: float | None = None) -> float:
+        """Which share of the seconds after a moment the users could not tell about: themselves late, or not heard.
+
+        ``since_s`` is in seconds since the epoch; by default the beginning of ``during``. Of a window that is not
+        over yet it is the part seen so far; 1.0 when nothing was seen since.
         """
-        return self._coverage.void_share(since_s, min(since_s + window_s, max(self._coverage.until, self._lost_at)))
+        since = since_s if since_s is not None else (self._during[0] if self._during else math.inf)
+        return self._coverage.void_share(since, min(since + window_s, max(self._coverage.until, self._lost_at)))
 
     @property
     def _blind(self) -> bool:
@@ -142,6 +149,12 @@ class SteadyState:
         worst = self._hops.worst()
         culprit = f"{worst[0]} when a call to {worst[1]} fails" if worst else "the services on the way, none said why"
         return _HINTS.get(judge.metric.name, _SLOW).format(culprit=culprit)
+
+
+def _shortfall(judge: Judge, phase: Phase) -> str:
+    told = f"{judge.check.name}: {shown(judge.value(phase), judge.unit)}, {judge.count(phase)} seen"
+    wanted = judge.check.tolerance.text
+    return f"{told}; right would be {wanted}" if judge.holds_now(phase) is False else f"{told}, too few for {wanted}"
 
 
 _SLOW = "look at {culprit}: time-outs longer than users wait, or tries one after the other, add up to such latency"

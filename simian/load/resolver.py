@@ -7,7 +7,7 @@ old addresses are used on for a bounded time (RFC 8767), and every use of them i
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from simian.load import dnswire
 
@@ -95,8 +95,8 @@ class Wire(asyncio.DatagramProtocol):
         raise Silent("65536 questions are unanswered")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # A cast: asyncio's own datagram transport is not derived from DatagramTransport before Python 3.12.
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

@@ -120,6 +120,11 @@ class Street:
         self._answers = answers
         self.hosts = [f"127.77.0.{n + 1}" for n in range(len(answers))]
 
+    @staticmethod
+    def users_of(port: int, hosts: Sequence[str], patience: Patience) -> Users:
+        """Users of gateways that are not this street's own."""
+        return Users(port, Names(hosts), patience)
+
     async def __aenter__(self) -> "Street":
         self._stack = AsyncExitStack()
         self.gateways: list[Gateway] = []

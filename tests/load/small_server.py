@@ -1,26 +1,40 @@
-"""A server for a process of its own, so that a test can freeze it. Prints its port; answers all with 200."""
+"""A server for a process of its own, so that a test can freeze it. Prints its port; answers all with 200.
 
-import asyncio
+Without asyncio: after a freeze it must answer what has come together in a moment, or it would be measured itself.
+"""
+
+import selectors
+import socket
 
 GOOD = b"HTTP/1.1 200 OK\r\nx-lab-region: east\r\nx-lab-way: direct\r\ncontent-length: 2\r\n\r\n{}"
 
 
-class Serve(asyncio.Protocol):
-    """Answers each read with one answer: the client has one request in flight for each connection."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        if data.endswith(b"\r\n\r\n"):
-            self._transport.write(GOOD)  # type: ignore[attr-defined]
-
-
-async def main() -> None:
+def main() -> None:
     """Serve until killed."""
-    server = await asyncio.get_running_loop().create_server(Serve, "127.77.0.1", 0, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    selector = selectors.DefaultSelector()
+    listener = socket.create_server(("127.77.0.1", 0), backlog=4096)
+    listener.setblocking(False)
+    selector.register(listener, selectors.EVENT_READ)
+    print(listener.getsockname()[1], flush=True)
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is listener:
+                connection, _ = listener.accept()
+                selector.register(connection, selectors.EVENT_READ)
+            else:
+                assert isinstance(key.fileobj, socket.socket)
+                _answer(selector, key.fileobj)
 
 
-asyncio.run(main())
+def _answer(selector: selectors.BaseSelector, connection: socket.socket) -> None:
+    try:
+        if connection.recv(4096):
+            connection.sendall(GOOD)
+            return
+    except ConnectionError:
+        pass  # gone; closed below like one that said so
+    selector.unregister(connection)
+    connection.close()
+
+
+main()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from simian_filters.rules import Rules
@@ -32,6 +32,13 @@ class Callee:
     def through(cls, link: LinkSpec) -> "Callee":
         """Through the link's proxy."""
         return cls(link.target, link.target.partition("-")[0], link.listen_host, link.listen_port)
+
+
+def nearest_first(callees: Sequence[Callee], zone: str | None) -> list[Callee]:
+    """The one of this zone first; the others in an order that differs from zone to zone, to spread their load."""
+    letter = (zone or "").rpartition("-")[2]
+    at = next((at for at, callee in enumerate(callees) if letter and callee.name.endswith(f"-{letter}")), 0)
+    return [*callees[at:], *callees[:at]]
 
 
 class Health:

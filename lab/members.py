@@ -1,0 +1,192 @@
+"""The mid-tier service: a stateless API over caches, store and queue. Any node may answer any request of a session.
+
+All it keeps is what it has not been able to hand on yet. No request waits for another region.
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+from zlib import crc32
+
+from simian_filters.rules import Rules
+
+from .calls import Callee, Caller, nearest_first
+from .http import HttpError, Pool, Request, Response, json_response
+from .members_caches import Caches
+from .members_invalidation import QUEUE, Announcer, Invalidator
+from .members_store import StoreClient, StoreDown
+from .node import NodeContext
+from .service import Service
+from .sqs import Sqs
+from .trace import REGION, SERVED_BY, Trace
+
+CAPACITY_RPS = 250.0
+TITLES = 500
+FRESH_S = 1.0  # what took longer must not overwrite what others may have written to the caches meanwhile
+_MEMBER = re.compile(r"[A-Za-z0-9._@-]{1,100}")
+_LOAD_WINDOW_S = 5.0
+
+
+class Load:
+    """Requests of the last few seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._recent: deque[float] = deque(maxlen=int(CAPACITY_RPS * _LOAD_WINDOW_S * 4))
+        self.in_flight = 0
+
+    def begun(self) -> None:
+        """A request came."""
+        self._recent.append(self._clock())
+        self.in_flight += 1
+
+    def ended(self) -> None:
+        """And was answered."""
+        self.in_flight -= 1
+
+    def rps(self) -> float:
+        """Requests a second."""
+        since = self._clock() - _LOAD_WINDOW_S
+        while self._recent and self._recent[0] < since:
+            self._recent.popleft()
+        return len(self._recent) / _LOAD_WINDOW_S
+
+
+class Members:
+    """The requests of one node."""
+
+    def __init__(self, caches: Caches, store: StoreClient, announcer: Announcer, region: str, node: str) -> None:
+        self._caches, self._store, self._announcer = caches, store, announcer
+        self._names = {SERVED_BY: node, REGION: region}
+        self.load = Load()
+        self._acts: dict[tuple[str, str], Callable[[Request, str, Trace], Awaitable[Any]]] = {
+            ("GET", "/play"): self._play,
+            ("GET", "/profile"): self._show_profile,
+            ("GET", "/continue"): self._continue,
+            ("POST", "/progress"): self._progress,
+        }
+
+    async def route(self, request: Request, trace: Trace) -> Response:
+        """One request: 400 without a proper ``member``, 503 when the store has no quorum."""
+        if request.path == "/deep":
+            answers = await asyncio.gather(self._caches.probe(trace), self._store.probe(trace))
+            return json_response({"cache": answers[0], "store": answers[1]}, 200 if all(answers) else 503, self._names)
+        if request.path == "/headroom":
+            return json_response(self.headroom())
+        act = self._acts.get((request.method, request.path))
+        if act is None:
+            return Response(404, b"not found\n", self._names.copy())
+        member = request.query.get("member", "")
+        if not _MEMBER.fullmatch(member):
+            error = "member must be 1 to 100 letters, digits and . _ @ -"
+            return json_response({"error": error}, 400, self._names)
+        self.load.begun()
+        try:
+            return json_response(await act(request, member, trace), 200, self._names)
+        except (StoreDown, HttpError) as error:
+            return json_response({"error": str(error)}, 503, self._names)
+        except ValueError as error:
+            return json_response({"error": str(error)}, 400, self._names)
+        finally:
+            self.load.ended()
+
+    def headroom(self) -> dict[str, Any]:
+        """Declared capacity and measured load."""
+        rps = self.load.rps()
+        return {
+            "capacity_rps": CAPACITY_RPS,
+            "load_rps": round(rps, 2),
+            "in_flight": self.load.in_flight,
+            "headroom": round(1 - rps / CAPACITY_RPS, 4),
+            "announcements_waiting": self._announcer.waiting,
+            "announcements_dropped": self._announcer.dropped,
+        }
+
+    async def _look_aside(self, key: str, absent: Any, trace: Trace) -> dict[str, Any]:
+        """From the caches, else from the store, and then into the caches."""
+        cached = await self._caches.get(key, trace)
+        if cached is not None:
+            found: dict[str, Any] = json.loads(cached)
+            return found
+        started = time.monotonic()
+        stored = await self._store.get(key, trace)
+        shown = {"value": absent if stored.value is None else stored.value, "timestamp_us": stored.timestamp_us}
+        if time.monotonic() - started < FRESH_S:
+            self._caches.fill(key, json.dumps(shown, separators=(",", ":")).encode(), trace)
+        return shown
+
+    async def _profile(self, member: str, trace: Trace) -> Any:
+        # Every member exists: one who never changed anything has a profile made from the name.
+        absent = {"name": member.capitalize(), "language": ("en", "de", "fr", "ja")[crc32(member.encode()) % 4]}
+        return (await self._look_aside(f"profile:{member}", absent, trace))["value"]
+
+    async def _show_profile(self, request: Request, member: str, trace: Trace) -> Any:
+        return {"member": member, "profile": await self._profile(member, trace)}
+
+    async def _play(self, request: Request, member: str, trace: Trace) -> Any:
+        """A stream start: the profile, a title, and a line in the viewing history."""
+        profile = await self._profile(member, trace)
+        now_us = time.time_ns() // 1000
+        title = _title(member, now_us)
+        await self._store.put(f"played:{member}", {"title": title, "at_us": now_us}, now_us, trace)
+        return {"member": member, "title": title, "language": profile["language"], "stream": f"/streams/{title}"}
+
+    async def _continue(self, request: Request, member: str, trace: Trace) -> Any:
+        shown = await self._look_aside(f"progress:{member}", None, trace)
+        return {"member": member, "progress": shown["value"], "timestamp_us": shown["timestamp_us"]}
+
+    async def _progress(self, request: Request, member: str, trace: Trace) -> Any:
+        """How far a member is. ``at_us``: the device's clock, which makes trying again harmless."""
+        now_us = time.time_ns() // 1000
+        at_us = _whole(request.query.get("at_us"), now_us)
+        title = request.query.get("title") or _title(member, at_us)
+        value = {"title": title, "position_s": _whole(request.query.get("position_s"), at_us // 1_000_000 % 7200)}
+        key = f"progress:{member}"
+        await self._store.put(key, value, at_us, trace)
+        if time.time_ns() // 1000 - at_us < FRESH_S * 1e6:
+            shown = {"value": value, "timestamp_us": at_us}
+            self._caches.put(key, json.dumps(shown, separators=(",", ":")).encode(), trace)
+        else:
+            self._caches.drop(key, trace)
+        self._announcer.announce(key, at_us, trace)
+        return {"member": member, "progress": value, "timestamp_us": at_us}
+
+
+def _whole(text: str | None, otherwise: int) -> int:
+    if text is None:
+        return otherwise
+    if not text.isdecimal() or len(text) > 17:
+        raise ValueError(f"{text[:20]!r} is no whole number; at_us is microseconds since the epoch, position_s seconds")
+    return int(text)
+
+
+def _title(member: str, at_us: int) -> str:
+    return f"title-{crc32(f'{member}{at_us // 60_000_000}'.encode()) % TITLES}"
+
+
+async def serve(context: NodeContext) -> None:
+    """The members node of one zone, until cancelled."""
+    spec, layout, pool, rules = context.spec, context.layout, Pool(), Rules()
+    caller = Caller(pool, rules)
+    own = [Callee.through(link) for link in layout.links_from(spec.name, "cache")]
+    caches = Caches(caller, spec.name, nearest_first(own, spec.zone))
+    stores = [Callee.directly(node) for node in layout.nodes_of("store", spec.region)]
+    store = StoreClient(caller, nearest_first(stores, spec.zone))
+    queues = {layout.node(link.target).region: link for link in layout.links_from(spec.name, "queue")}
+    here = Callee.through(queues[spec.region])
+    there = Callee.through(queues[layout.other_region(spec.region)])
+    announcer = Announcer(Sqs(caller, spec.name, here, QUEUE), here.name)
+    invalidator = Invalidator(Sqs(caller, spec.name, there, QUEUE), caches, store, spec.name)
+    members = Members(caches, store, announcer, spec.region, spec.name)
+    service = Service(context, rules, members.route)
+    try:
+        async with await service.listen(), asyncio.TaskGroup() as tasks:
+            for loop in (announcer.run(), invalidator.run(), caches.catch_up()):
+                tasks.create_task(loop)
+    finally:
+        await caches.aclose()
+        await pool.aclose()

@@ -1,0 +1,137 @@
+"""The caches of a region as a members node sees them: read from the nearest, written to all, never in the way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from .calls import Callee, Caller, Health
+from .http import HttpError, TimedOut
+from .memcache import Memcache
+from .trace import Trace
+
+TRY_S = 0.1
+DEEP_TRY_S = 2.0
+EXPIRES_S = 60
+READ_TRIES = 2
+STALE_LIMIT = 10_000
+_CATCH_UP_S = 0.5
+_TASK_LIMIT = 2_000
+
+
+@dataclass(slots=True)
+class _Zonal:
+    """One cache. ``stale``: keys that could not be written there, oldest first; they are deleted when it is back."""
+
+    callee: Callee
+    memcache: Memcache
+    stale: dict[str, None] = field(default_factory=dict)
+
+
+class Caches:
+    """All caches of the region, the nearest first. Any failure reads as a miss."""
+
+    def __init__(self, caller: Caller, node: str, callees: Sequence[Callee]) -> None:
+        self._caller, self._node = caller, node
+        self._zonal = {each.name: _Zonal(each, Memcache(each.host, each.port, timeout_s=TRY_S)) for each in callees}
+        self._callees = list(callees)
+        self._health = Health()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.stale_dropped = 0
+
+    async def get(self, key: str, trace: Trace) -> bytes | None:
+        """The value from the nearest cache that has it, of the nearest two that live."""
+        for callee in self._health.ordered(self._callees)[:READ_TRIES]:
+            memcache = self._zonal[callee.name].memcache
+            try:
+                async with asyncio.timeout(TRY_S):
+                    value = await self._held_back(trace, callee, lambda it=memcache: it.get(key))  # type: ignore[misc]
+            except (HttpError, TimeoutError):
+                self._health.bad(callee.name)
+                trace.failed(callee.name)
+                continue
+            self._health.good(callee.name)
+            trace.called(callee.name)
+            if value is not None:
+                return value
+        return None
+
+    async def probe(self, trace: Trace) -> bool:
+        """Whether the nearest cache answers, however slowly."""
+        nearest = self._callees[0]
+        memcache = Memcache(nearest.host, nearest.port, timeout_s=DEEP_TRY_S)
+        try:
+            await self._held_back(trace, nearest, lambda: memcache.get("deep"))
+        except HttpError:
+            trace.failed(nearest.name)
+            return False
+        finally:
+            await memcache.aclose()
+        trace.called(nearest.name)
+        return True
+
+    async def _held_back(
+        self, trace: Trace, callee: Callee, ask: Callable[[], Awaitable[bytes | None]]
+    ) -> bytes | None:
+        if await self._caller.hold_back(trace, callee) is not None:
+            raise HttpError("injected fault")
+        return await ask()
+
+    def fill(self, key: str, value: bytes, trace: Trace) -> None:
+        """Keep what was read from the store, unless something newer is there already; not waited for."""
+        self._to_all(key, trace, lambda it: it.add(key, value, EXPIRES_S), must=False)
+
+    def put(self, key: str, value: bytes, trace: Trace) -> None:
+        """Keep what was written; not waited for."""
+        self._to_all(key, trace, lambda it: it.set(key, value, EXPIRES_S), must=True)
+
+    def drop(self, key: str, trace: Trace) -> None:
+        """Ensure that it is gone; not waited for."""
+        self._to_all(key, trace, lambda it: it.delete(key), must=True)
+
+    def _to_all(self, key: str, trace: Trace, act: Callable[[Memcache], Awaitable[None]], *, must: bool) -> None:
+        for zonal in self._zonal.values():
+            trace.started(zonal.callee.name)
+            if len(self._tasks) >= _TASK_LIMIT or key in zonal.stale:
+                if must:
+                    self._note_stale(zonal, key)
+                continue
+            task = asyncio.get_running_loop().create_task(self._act(zonal, key, act, must))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _act(self, zonal: _Zonal, key: str, act: Callable[[Memcache], Awaitable[None]], must: bool) -> None:
+        try:
+            async with asyncio.timeout(TRY_S):
+                if await self._caller.hold_back(Trace(self._node), zonal.callee) is not None:
+                    raise HttpError("injected fault")
+                await act(zonal.memcache)
+        except (HttpError, TimeoutError):
+            self._health.bad(zonal.callee.name)
+            if must:
+                self._note_stale(zonal, key)
+
+    def _note_stale(self, zonal: _Zonal, key: str) -> None:
+        if len(zonal.stale) >= STALE_LIMIT:
+            zonal.stale.pop(next(iter(zonal.stale)))  # it expires by itself, later
+            self.stale_dropped += 1
+        zonal.stale[key] = None
+
+    async def catch_up(self) -> None:
+        """Until cancelled: delete what could not be written, as soon as a cache is back."""
+        while True:
+            await asyncio.sleep(_CATCH_UP_S)
+            for zonal in self._zonal.values():
+                await self._catch_up(zonal)
+
+    async def _catch_up(self, zonal: _Zonal) -> None:
+        for key in list(zonal.stale):
+            try:
+                await zonal.memcache.delete(key)
+            except (HttpError, TimedOut):
+                return
+            zonal.stale.pop(key, None)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for zonal in self._zonal.values():
+            await zonal.memcache.aclose()

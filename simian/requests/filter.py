@@ -84,6 +84,8 @@ class _Call:
         content = response.read(_LARGEST_ANSWER_B + 1)
         if len(content) > _LARGEST_ANSWER_B:
             raise http.client.HTTPException(f"the answer is larger than {_LARGEST_ANSWER_B} bytes")
+        if response.length:  # ``read`` of so many bytes does not complain
+            raise http.client.IncompleteRead(content, response.length)
         return response.status, content
 
 

@@ -34,7 +34,12 @@ class Owner:
     @classmethod
     def me(cls) -> "Owner":
         """This process."""
-        return cls(os.getpid(), start_time_of(os.getpid()) or "")
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> "Owner":
+        """The process that has this pid now; a start time of "" where it lives no more."""
+        return cls(pid, start_time_of(pid) or "")
 
     @property
     def alive(self) -> bool:

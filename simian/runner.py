@@ -241,6 +241,8 @@ class Runner:
         return self.steady.holds_now("during") is True
 
     def _judge_voids(self) -> None:
+        if not any("users" in check["probe"] for check in self.request.checks):
+            return
         share = self.steady.void_share(VOID_WINDOW_S)
         if share > VOID_SHARE:
             text = f"the users were late in {share:.0%} of the {VOID_WINDOW_S:g} s after the injection"

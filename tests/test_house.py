@@ -15,13 +15,13 @@ LAYERS: list[set[str]] = [
     {"errors", "topology", "clock", "crash_points", "owner", "histogram", "halt", "opening", "tolerance", "request"},
     {"world"},
     {"fault", "faults", "probe", "monkey", "hands", "lease", "cusum"},
-    {"plan", "experiment", "journal", "tally", "judge", "steady_state", "snapshot", "probes", "yamlfile"},
-    {"recover", "verdict", "guardian"},
+    {"plan", "experiment", "journal", "tally", "judge", "judge_users", "judge_readings", "steady_state", "snapshot", "probes", "yamlfile"},
+    {"recover", "verdict", "guardian", "record"},
     {"preflight", "attention", "watch"},
     {"runner"},
     {"memory", "history", "platforms", "networks", "steering", "requests", "observers", "report", "load"},
     {"schedule", "web", "drivers", "config"},
-    {"cli"},
+    {"cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 DRIVER_FOLDERS = {"platforms", "networks", "steering", "requests", "observers"}

@@ -1,0 +1,175 @@
+"""The command line: Typer, with everything heavy imported by the command that needs it.
+
+Options for all commands (``--config FILE``, ``--json``, ``-q``, ``-v``) may stand anywhere on the line.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from simian.cli.globals import Globals, split_globals
+from simian.errors import DriverError, JournalError, PluginError, Refused, SimianError, UsageError
+
+# name: (module under simian.cli, function, help). Loaded when called, so that `simian --help` stays quick.
+COMMANDS = {
+    "demo": ("demo", "demo", "Lab up, one monkey under its users, the report, lab down; nothing left behind."),
+    "lab": ("lab", "app", "The two-region system to try things on: up, down, status, logs."),
+    "run": ("run", "run", "Run an experiment, by file or name."),
+    "validate": ("experiments", "validate", "Check experiment and configuration files; touch nothing."),
+    "experiments": ("experiments", "app", "The experiments that come with simian: list, show, schema."),
+    "monkeys": ("monkeys", "app", "Every monkey found, with radius and options; broken plug-ins named."),
+    "status": ("look", "status", "Runs now, faults in place or doubtful, halted?"),
+    "topology": ("look", "topology", "Regions, zones, nodes and links as seen now."),
+    "doctor": ("look", "doctor", "Is everything reachable, safe, marked; where things are kept."),
+    "abort": ("mend", "abort", "End a run now; everything it did is undone."),
+    "recover": ("mend", "recover", "Put back whatever a dead run left."),
+    "halt": ("mend", "halt", "End every run now and forbid new ones."),
+    "resume": ("mend", "resume", "Allow runs again."),
+    "history": ("history", "history", "Past runs, newest first."),
+    "report": ("history", "report", "The report of a run: `last`, a name, or a unique beginning of one."),
+}
+EPILOG = "Everywhere: --config FILE, --json, -q, -v. A monkey's own options: simian MONKEY --help."
+
+
+class Commands(TyperGroup):
+    """Built-in commands from the table, monkeys from wherever monkeys come from; each loaded when it is called."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        """Every name; monkeys of plug-in folders too only under ``simian monkeys``, to keep this quick."""
+        return [*COMMANDS, *_registered_monkeys()]
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+        """Load one command."""
+        if cmd_name in COMMANDS:
+            from importlib import import_module
+
+            module, attribute, help_text = COMMANDS[cmd_name]
+            return _command(cmd_name, getattr(import_module(f"simian.cli.{module}"), attribute), help_text)
+        from simian.cli.monkey import monkey_command
+
+        return monkey_command(cmd_name, ctx.obj)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The table, without loading what is in it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+        monkeys = _registered_monkeys()
+        with formatter.section("Monkeys (a one-off run each)"):
+            formatter.write_dl([(name, f"simian {name} --help") for name in monkeys])
+
+
+def _registered_monkeys() -> list[str]:
+    import importlib.metadata
+
+    return sorted({entry.name for entry in importlib.metadata.entry_points(group="simian.monkeys")} - set(COMMANDS))
+
+
+def _command(name: str, target: Any, help_text: str) -> Any:
+    if not isinstance(target, typer.Typer):
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(name, help=None if target.__doc__ else help_text)(target)
+        target = app
+    command = typer.main.get_command(target)
+    command.name = name
+    return command
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    epilog=EPILOG,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from simian import __version__
+
+        print(f"simian {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print it and stop."),
+) -> None:
+    """Break a multi-region system on purpose, watch its users, and put everything back."""
+
+
+KINDS: list[tuple[type[SimianError], str, int]] = [
+    (UsageError, "usage", 2),
+    (Refused, "refused", 3),
+    (DriverError, "unreachable", 4),
+    (JournalError, "journal", 4),
+    (PluginError, "plugin", 4),
+    (SimianError, "failed", 4),
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program's entry point; exits with the code of the contract."""
+    given, rest = sys.argv[1:] if arguments is None else list(arguments), []
+    try:
+        settings, rest = split_globals(given)
+        code = _run(settings, rest)
+    except UsageError as error:  # of the options for all themselves
+        code = _told(error, "--json" in given)
+    _leave(code)
+
+
+def _run(settings: Globals, rest: list[str]) -> int:
+    try:
+        answer = typer.main.get_command(app).main(args=rest, prog_name="simian", standalone_mode=False, obj=settings)
+        return answer if isinstance(answer, int) else 0
+    except SimianError as error:
+        return _told(error, settings.json)
+    except KeyboardInterrupt:
+        return 4
+    except BrokenPipeError:
+        return 4
+    except Exception as error:
+        return _unexpected(error, settings)
+
+
+def _unexpected(error: Exception, settings: Globals) -> int:
+    """Typer's own errors are usage; a defect of ours is told in one line, with a traceback on request."""
+    text = getattr(error, "format_message", None)
+    if text is not None:
+        return _told(UsageError(str(text())), settings.json)
+    if type(error).__name__ in ("Exit", "Abort"):
+        return int(getattr(error, "exit_code", 4))
+    if os.environ.get("SIMIAN_DEBUG") == "1":
+        raise error
+    return _told(SimianError(f"{type(error).__name__}: {error}; SIMIAN_DEBUG=1 shows where"), settings.json)
+
+
+def _told(error: SimianError, as_json: bool) -> int:
+    reasons = getattr(error, "problems", None) or getattr(error, "reasons", None) or str(error).splitlines()
+    kind, code = next((kind, code) for cls, kind, code in KINDS if isinstance(error, cls))
+    if as_json:
+        print(json.dumps({"error": {"kind": kind, "reasons": reasons}}))
+    else:
+        for reason in reasons:
+            print(f"error: {reason}", file=sys.stderr)
+    return code
+
+
+def _leave(code: int) -> None:
+    """Exit; a reader of stdout that left early is no error of ours."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Float, Integer, Row, String, Table
 
 from simian.history.moment import to_us
-from simian.history.tables import Document, EpochSeconds, Moment
+from simian.history.tables import Document, Moment
 
 Encode = Callable[[Any], Any]  # the value as the driver takes it; None: does not fit, goes into ``more``
 _CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT[0-2]\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
@@ -48,13 +48,6 @@ def _moment(value: Any) -> int | None:
         return None
 
 
-def _epoch(value: Any) -> int | None:
-    if type(value) not in (int, float) or not abs(value) < 1 << 33:
-        return None
-    us = round(value * 1e6)
-    return us if us / 1e6 == value else None
-
-
 def _document(value: Any) -> str | None:
     return None if value is None else json.dumps(value, separators=(",", ":"))
 
@@ -62,7 +55,6 @@ def _document(value: Any) -> str | None:
 _ENCODERS: tuple[tuple[type[Any], Encode], ...] = (
     (Document, _document),
     (Moment, _moment),
-    (EpochSeconds, _epoch),
     (Boolean, _truth),
     (BigInteger, _count),
     (Integer, _count),

@@ -48,21 +48,6 @@ class Moment(TypeDecorator[str]):
         return None if value is None else from_us(value)
 
 
-class EpochSeconds(TypeDecorator[float]):
-    """The same with seconds since the epoch outside (a float, to the microsecond)."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: float | None, dialect: Dialect) -> int | None:
-        """To microseconds."""
-        return None if value is None else round(value * 1e6)
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> float | None:
-        """To seconds."""
-        return None if value is None else value / 1e6
-
-
 class Document(TypeDecorator[Any]):
     """JSON as text in ASCII: no engine ever sees a NUL or half a surrogate pair."""
 
@@ -167,17 +152,18 @@ checks = _part(
 weaknesses = _part(
     "weaknesses", Column("check", Text), Column("seen", Text), Column("where", Text), Column("hint", Text)
 )
+# What was measured keeps its own seconds since the epoch: a double has them exactly, microseconds would round.
 readings = _part(
     "readings",
     Column("check", Text),
-    Column("at", Moment),
+    Column("at", Float),
     Column("value", Float),
     Column("silent", Boolean),
     Column("detail", Text),
 )
 traffic = _part(
     "traffic",
-    Column("at", EpochSeconds),
+    Column("at", Float),
     Column("seconds", Float),
     Column("home", Text),
     Column("served", Document),

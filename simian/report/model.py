@@ -121,6 +121,7 @@ class Run:
     started: float | None = None
     ended: float | None = None
     exposure_assumed: bool = False
+    leashed: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -188,6 +189,7 @@ def _run(record: Record) -> Run:
         started=epoch_s(record.get("started")),
         ended=epoch_s(record.get("ended")),
         exposure_assumed=bool(record.get("exposure_assumed")),
+        leashed=bool(record.get("leashed")),
         options={plain(key): value for key, value in (record.get("options") or {}).items()},
         reasons=tuple(plain(reason) for reason in _items(record, "reasons")),
         notes=tuple(plain(note) for note in _items(record, "notes")),

@@ -12,7 +12,7 @@ from simian.report.users import WHEN, Seen, Users, users
 from simian.report.words import NOTHING, clock_time, count, day, listed, measured, milliseconds, span
 
 Tone = Literal["good", "bad", "doubt", "plain"]
-_TONES: dict[str, Tone] = {"HELD": "good", "BROKEN": "bad", "UNKNOWN": "doubt", "REFUSED": "doubt"}
+_TONES: dict[str, Tone] = {"HELD": "good", "BROKEN": "bad", "UNKNOWN": "doubt", "REFUSED": "doubt", "LEASHED": "good"}
 _SIDE_PHASES = ("plan", "preflight", "report")
 _ABOUT = {
     "baseline": "the steady state, before anything is touched",
@@ -116,7 +116,11 @@ def _sections(run: Run, seen: Users) -> Iterator[Section]:
 def _nothing(run: Run) -> str:
     if run.outcome == "refused":
         return "the reasons above; nothing was touched, so there is nothing to mend"
-    return "nothing: no weakness, no doubt, nothing left behind" if run.verdict == "held" else "the notes below, if any"
+    if run.outcome == "running":
+        return "this report, once the run has ended"
+    if run.verdict == "held" or verdict.word(run) == "LEASHED":
+        return "nothing: no weakness, no doubt, nothing left behind"
+    return "this run could not be judged: run it again"
 
 
 def _about(run: Run) -> Iterator[str]:
@@ -154,6 +158,8 @@ def _phase_row(run: Run, phase: Phase) -> tuple[str, str, str, str]:
 
 
 def _phase_text(run: Run, phase: Phase) -> str:
+    if phase.ended is None and run.outcome == "crashed":
+        return "the run died here"
     if phase.name == "inject":
         stages = list(dict.fromkeys(fault.stage for fault in run.injected))
         return "; ".join(_stage_text(run, stage) for stage in stages) or "nothing was injected"
@@ -223,28 +229,28 @@ def _weakness(weakness: object) -> Grid:
 
 
 def _faults(run: Run) -> Iterator[Block]:
-    if run.faults:
-        yield Bullets([_fault_text(run, fault) for fault in run.faults])
+    if not run.faults:
+        return
+    head = ("#", "fault", "from", "for", "state", "met by", "proof")
+    yield Grid(head, [_fault_row(run, fault) for fault in run.faults], right=frozenset({0, 3, 5}))
+    if run.exposure_assumed:
+        yield Paragraph("That users met the faults is assumed by the experiment, not measured.")
+    else:
+        yield Paragraph("met by: requests of users that passed the target meanwhile.")
 
 
-def _fault_text(run: Run, fault: Fault) -> str:
-    times = f"{clock_time(fault.injected)} to {clock_time(fault.undone)}" if fault.injected is not None else "never in"
-    return f"#{fault.id} {fault.name}, {times}, {fault.state}. {_proof(fault)} {_felt(run, fault)}".strip()
+def _fault_row(run: Run, fault: Fault) -> tuple[str, ...]:
+    took = None if fault.injected is None or fault.undone is None else fault.undone - fault.injected
+    met = NOTHING if fault.exposure is None else count(fault.exposure)
+    met = "assumed" if run.exposure_assumed and not fault.exposure else met
+    return str(fault.id), fault.name, clock_time(fault.injected), span(took), fault.state, met, _proof(fault)
 
 
 def _proof(fault: Fault) -> str:
     if fault.proven is None:
-        return "No evidence was taken."
-    before = f" (before: {fault.before})" if fault.before else ""
-    return f"{'Proven' if fault.proven else 'NOT proven'}: {fault.seen or NOTHING}{before}."
-
-
-def _felt(run: Run, fault: Fault) -> str:
-    if fault.exposure:
-        return f"Met by {count(fault.exposure, 'request')} of users."
-    if run.exposure_assumed:
-        return "Felt: assumed by the experiment, not measured."
-    return "Met by no request of users." if fault.exposure == 0 else ""
+        return f"not measured: {fault.seen}" if fault.seen else "none was taken"
+    before = f"; before: {fault.before}" if fault.before else ""
+    return f"{'' if fault.proven else 'NOT proven: '}{fault.seen or NOTHING}{before}"
 
 
 def _again(run: Run) -> Iterator[tuple[str, str]]:

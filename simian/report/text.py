@@ -76,7 +76,7 @@ class _Page:
             yield from (self.style.strong(line) for line in self._wrapped(section.title))
             for block in section.blocks:
                 yield from self._block(block)
-        yield from self._alarm(told)
+        yield from list(self._alarm(told))[:-1]
 
     def _alarm(self, told: Story) -> Iterator[str]:
         if not told.alarm:

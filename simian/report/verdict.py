@@ -6,46 +6,66 @@ from simian.report.model import Fault, Run
 from simian.report.users import Seen, Users
 from simian.report.words import count, listed, milliseconds, part, percent
 
+KINDS = ("refused", "aborted", "crashed", "broken", "unknown", "leashed")  # what a reason may begin with
 MUCH_RETRIED = 0.01  # shares of requests that needed another try: worth saying though nobody failed
 MUCH_SLOWER = 2.0  # times the p99 before
 
 
 def word(run: Run) -> str:
-    """``HELD``, ``BROKEN``, ``UNKNOWN`` or ``REFUSED``."""
-    return (run.outcome if run.outcome == "refused" else run.verdict).upper()
+    """``HELD``, ``BROKEN``, ``UNKNOWN``; ``REFUSED`` or ``LEASHED`` where nothing was touched on purpose."""
+    if run.outcome in ("refused", "running"):
+        return run.outcome.upper()
+    return "LEASHED" if _leashed(run) else run.verdict.upper()
+
+
+def _leashed(run: Run) -> bool:
+    return run.leashed and run.outcome == "completed" and not run.injected
 
 
 def why(run: Run, users: Users) -> str:
-    """One or two sentences a manager can read out."""
+    """One to three sentences a manager can read out."""
     if run.outcome == "refused":
         return f"Nothing was touched{_because(run)}"
-    return " ".join(part for part in (_ending(run), _why_verdict(run, users)) if part)
+    if run.outcome == "running":
+        return "The run is still going on; this is what it has done so far."
+    if _leashed(run):
+        return "The steady state held, and nothing was touched: the run was to go no further than that."
+    told = (_why_verdict(run, users), _ending(run))
+    return " ".join(sentence for sentence in (told if run.verdict == "broken" else reversed(told)) if sentence)
 
 
 def _ending(run: Run) -> str:
     """How the run ended, when it did not end by itself."""
     if run.outcome == "aborted":
-        return f"Aborted{_because(run)}"
+        return f"The run was aborted{_because(run)}"
     if run.outcome == "crashed":
-        left = "" if run.stuck else "; what it had broken was put back"
-        return f"The run itself died{_because(run, end='')}{left}."
+        back = " What it had broken was put back." if run.injected and not run.stuck else ""
+        return f"The run itself died{_because(run)}{back}"
     return ""
 
 
-def _because(run: Run, end: str = ".") -> str:
-    reasons = _reasons(run)
-    if not reasons:
-        return end
-    return f": {reasons[0]}{end}" if len(reasons) == 1 else f", for {len(reasons)} reasons{end}"
+def _because(run: Run) -> str:
+    given = _given(run, run.outcome)
+    if not given:
+        return "."
+    return f": {given[0]}." if len(given) == 1 else f", for {len(given)} reasons."
 
 
-def _reasons(run: Run) -> list[str]:
-    return [reason.removeprefix(f"{run.outcome}: ").rstrip(".") for reason in run.reasons]
+def _given(run: Run, kind: str) -> list[str]:
+    """The run's reasons that begin with ``kind``, without it; those that begin with nothing told are the outcome's."""
+    found = []
+    for reason in run.reasons:
+        told, _, rest = reason.partition(":")
+        if (told if told in KINDS else run.outcome) == kind:
+            found.append((rest if told in KINDS else reason).strip().rstrip("."))
+    return found
 
 
 def reasons(run: Run) -> list[str]:
-    """Those that the one line has no room for."""
-    return _reasons(run) if len(run.reasons) > 1 else []
+    """All that were given, where the one line has no room for them and no section of their own tells them."""
+    if len(run.reasons) < 2 or run.verdict != "unknown":
+        return []
+    return [reason.removeprefix("refused: ") for reason in run.reasons]
 
 
 def _why_verdict(run: Run, users: Users) -> str:
@@ -53,17 +73,17 @@ def _why_verdict(run: Run, users: Users) -> str:
         return _broken(run, users.all["during"])
     if run.verdict == "held":
         return _held(run, users.all["during"])
-    doubts = list(_doubts(run))
-    told = f": {'; '.join(doubts[:3])}" if doubts else ""
+    doubts = _doubts(run)
+    told = f": {doubts[0]}{f', and {len(doubts) - 1} more' if doubts[1:] else ''}" if doubts else ""
     return f"Whether users were harmed cannot be told{told}."
 
 
 def _broken(run: Run, during: Seen) -> str:
     found = [f"{weakness.check}: {weakness.seen}".rstrip(".") for weakness in run.weaknesses]
     found = found or [f"{check.name} left its tolerance" for check in run.checks if check.verdict == "broken"]
-    more = f", and {count(len(found) - 1, 'more weakness').replace('weaknesss', 'weaknesses')}" if found[1:] else ""
-    harmed = f" {part(during.failed, during.requests)} requests of users failed." if during.failed else ""
-    return f"A weakness was found. {''.join(found[:1])}{more}.{harmed}"
+    many = "A weakness was found" if len(found) < 2 else f"{len(found)} weaknesses were found, the first"
+    harmed = f" Of users' requests {part(during.failed, during.requests)} failed." if during.failed else ""
+    return f"{many}{''.join(f': {first}' for first in found[:1])}.{harmed}"
 
 
 def _held(run: Run, during: Seen) -> str:
@@ -71,24 +91,26 @@ def _held(run: Run, during: Seen) -> str:
         return f"All {count(len(run.checks), 'check')} stayed within tolerance."
     if during.failed:
         failed = part(during.failed, during.requests)
-        return f"Users were served within tolerance: {failed} requests failed while the faults were in place."
-    tries = f" {part(during.retried, during.requests)} needed another try." if during.retried else ""
-    return f"Users did not notice: all {count(during.requests, 'request')} made meanwhile were answered.{tries}"
+        return f"Users were served within tolerance: {failed} of their requests failed while the faults were in place."
+    tries = f", {count(during.retried)} ({percent(during.retried / during.requests)}) of them at another try"
+    answered = f"all {count(during.requests, 'request')} made while the faults were in place were answered"
+    return f"Users did not notice: {answered}{tries if during.retried else ''}."
 
 
-def _doubts(run: Run) -> Iterator[str]:
-    """Why the verdict is unknown: the run's own reasons first, else what its parts show."""
-    if run.outcome == "completed":
-        yield from _reasons(run)
-    unproven, unfelt = not_proven(run), not_felt(run)
-    if not run.reasons and not run.injected:
+def _doubts(run: Run) -> list[str]:
+    """Why the verdict is unknown: the run's own reasons, else what its parts show."""
+    told = _given(run, "unknown") + (_given(run, "completed") if run.outcome == "completed" else [])
+    return told or list(_shown_doubts(run))
+
+
+def _shown_doubts(run: Run) -> Iterator[str]:
+    if not run.injected:
         yield "nothing was broken"
-    if not run.reasons and unproven:
-        yield f"not proven to have been there: {listed([fault.name for fault in unproven], 3)}"
-    if not run.reasons and unfelt:
-        yield f"felt by nobody: {listed([fault.name for fault in unfelt], 3)}"
-    if not run.reasons:
-        yield from (f"{check.name} could not be judged" for check in run.checks if check.verdict == "unknown")
+    for fault in not_proven(run):
+        yield f"{fault.name} is not proven to have been there"
+    for fault in not_felt(run):
+        yield f"{fault.name} was met by no user's request"
+    yield from (f"{check.name} could not be judged" for check in run.checks if check.verdict == "unknown")
 
 
 def not_proven(run: Run) -> list[Fault]:
@@ -103,7 +125,8 @@ def not_felt(run: Run) -> list[Fault]:
 
 def facts(run: Run) -> list[str]:
     """Outcome, recovery, checks, faults: a few words each."""
-    found = [run.outcome, f"recovery {run.recovery}"]
+    found = [run.outcome, *([] if word(run) == run.verdict.upper() else [f"verdict {run.verdict}"])]
+    found.append(f"recovery {run.recovery}")
     if run.checks:
         held = sum(check.verdict == "held" for check in run.checks)
         found.append(f"{held} of {count(len(run.checks), 'check')} held")
@@ -122,9 +145,7 @@ def to_look_at(run: Run, users: Users) -> list[str]:
         if weakness.hint:
             found.append(f"{weakness.check}: {weakness.hint}")
     for fault in not_proven(run):
-        found.append(
-            f"{fault.name}: not proven to have been there; was it up before, and can it be seen from outside?"
-        )
+        found.append(f"{fault.name}: not proven to have been there; was it up before, and can it be seen from outside?")
     unfelt = [fault for fault in not_felt(run) if fault.proven]
     if unfelt:
         names = listed([fault.name for fault in unfelt], 3)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from simian.tolerance import Tolerance
+
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]  # whatever the locale
 NOTHING = "-"
 
@@ -80,9 +82,17 @@ def measured(value: float | str | bool | None, tolerance: str) -> str:
         return NOTHING
     if isinstance(value, bool | str):
         return str(value)
-    if "baseline" not in tolerance and "%" in tolerance:
+    kind = _kind(tolerance)
+    if kind == "share":
         return percent(value)
-    return f"{value:.4g}"
+    return milliseconds(value) if kind == "ms" else f"{value:.4g}"
+
+
+def _kind(tolerance: str) -> str:
+    try:
+        return Tolerance.parse(tolerance).kind
+    except ValueError:  # words of somebody's own check: its numbers have no unit that we know
+        return "plain"
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:

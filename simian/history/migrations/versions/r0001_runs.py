@@ -39,13 +39,13 @@ _PARTS: dict[str, dict[str, type[sa.types.TypeEngine[Any]]]] = {
     "weaknesses": {"check": sa.Text, "seen": sa.Text, "where": sa.Text, "hint": sa.Text},
     "readings": {
         "check": sa.Text,
-        "at": sa.BigInteger,
+        "at": sa.Float,
         "value": sa.Float,
         "silent": sa.Boolean,
         "detail": sa.Text,
     },
     "traffic": {
-        "at": sa.BigInteger,
+        "at": sa.Float,
         "seconds": sa.Float,
         "home": sa.Text,
         "served": sa.Text,

@@ -28,8 +28,8 @@ def says_ready(ask: str) -> bool:
 def _http(url: SplitResult, deadline: float) -> bool:
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     request = f"GET {target} HTTP/1.1\r\nHost: {url.netloc}\r\nConnection: close\r\n\r\n"
-    version, status = (_first_line(url, request.encode(), deadline).split() + [b"", b""])[:2]
-    return version.startswith(b"HTTP/1.") and status == b"200"
+    version, _, rest = _first_line(url, request.encode(), deadline).partition(b" ")
+    return version.startswith(b"HTTP/1.") and rest.split()[:1] == [b"200"]
 
 
 def _memcached(url: SplitResult, deadline: float) -> bool:

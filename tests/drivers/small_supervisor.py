@@ -1,4 +1,4 @@
-"""A supervisor as docs/wire.md has it, of one manifest, for the contract suites: ``MANIFEST``. Prints a line when up."""
+"""A supervisor as docs/wire.md has it, for the contract suites: ``MANIFEST``. Prints a line when up."""
 
 import json
 import os

@@ -338,6 +338,7 @@ def saying() -> Iterator[Callable[[bytes | None], int]]:
     """The port of a server that answers the first bytes of each connection so; ``None``: never."""
     servers: list[socket.socket] = []
     kept: list[socket.socket] = []
+    threads: list[threading.Thread] = []
 
     def serve(server: socket.socket, answer: bytes | None) -> None:
         while True:
@@ -354,12 +355,15 @@ def saying() -> Iterator[Callable[[bytes | None], int]]:
 
     def start(answer: bytes | None) -> int:
         servers.append(socket.create_server(("127.0.0.1", 0)))
-        threading.Thread(target=serve, args=(servers[-1], answer), daemon=True).start()
+        threads.append(threading.Thread(target=serve, args=(servers[-1], answer)))
+        threads[-1].start()
         return int(servers[-1].getsockname()[1])
 
     yield start
     for sock in servers:
         sock.shutdown(socket.SHUT_RDWR)
+    for thread in threads:
+        thread.join()
     for sock in servers + kept:
         sock.close()
 

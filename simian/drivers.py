@@ -1,0 +1,82 @@
+"""From settings to a World: secrets resolved, drivers found by name through their entry points.
+
+Light on purpose: the guardian builds its world with this, and nothing here needs the file formats.
+"""
+
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from simian.errors import PluginError, UsageError
+from simian.world import Clock, World
+
+PORTS = {
+    "platform": "simian.platforms",
+    "network": "simian.networks",
+    "requests": "simian.requests",
+    "observer": "simian.observers",
+}
+Maker = Callable[[Mapping[str, Any], dict[str, Any]], Any]
+
+
+def build_world(settings: Mapping[str, Any], *, clock: Clock, environment: Mapping[str, str]) -> World:
+    """The world of ``settings``: one section a port, each ``{driver: NAME, …}``.
+
+    A driver's maker is called with its section (secrets as text) and a dictionary that the drivers of one world
+    share: earlier ports under their names, ``clock``, and whatever they leave there for each other.
+    Raises UsageError with every problem at once.
+    """
+    shared: dict[str, Any] = {"clock": clock}
+    problems, made = [], {}
+    for port, group in PORTS.items():
+        try:
+            section = with_secrets(settings.get(port) or {"driver": "none"}, environment)
+            made[port] = shared[port] = maker_of(port, group, section)(section, shared)
+        except UsageError as error:
+            problems += [f"{port}: {line}" for line in error.problems]
+    if problems:
+        raise UsageError(problems)
+    return World(**made, clock=shared["clock"])
+
+
+def maker_of(port: str, group: str, section: Mapping[str, Any]) -> Maker:
+    """The maker that is registered for this driver. Raises UsageError naming what there is."""
+    entries = {entry.name: entry for entry in importlib.metadata.entry_points(group=group)}
+    name = str(section.get("driver"))
+    if name not in entries:
+        near = get_close_matches(name, entries, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(entries)) or 'none'}"
+        raise UsageError(f"no {port} driver is called {name!r}; {hint}")
+    try:
+        maker: Maker = entries[name].load()
+    except Exception as error:
+        raise PluginError(f"the {port} driver {name!r} ({entries[name].value}) cannot be loaded: {error}") from error
+    return maker
+
+
+def with_secrets(value: Any, environment: Mapping[str, str]) -> Any:
+    """The same settings with each ``{env: NAME}`` and ``{file: PATH}`` replaced by the text it refers to."""
+    if isinstance(value, Mapping):
+        if set(value) == {"env"}:
+            return _from_environment(str(value["env"]), environment)
+        if set(value) == {"file"}:
+            return _from_file(Path(str(value["file"])))
+        return {key: with_secrets(inner, environment) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_secrets(inner, environment) for inner in value]
+    return value
+
+
+def _from_environment(name: str, environment: Mapping[str, str]) -> str:
+    if name not in environment:
+        raise UsageError(f"the environment variable {name} is not set; set it to the secret")
+    return environment[name]
+
+
+def _from_file(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the secret's file {path} cannot be read: {error}") from error

@@ -39,7 +39,7 @@ def p99(values: list[float]) -> float:
 
 @pytest.mark.slow
 def test_with_the_server_stopped_for_two_seconds_p99_is_the_truth_and_nobody_is_left_out(
-    run: Run, street: Any, server: tuple[subprocess.Popen[str], int], total: Any
+    run: Run, street: Any, server: tuple[subprocess.Popen[str], int], total: Any, calm: None
 ) -> None:
     process, port = server
     plan = plan_of(rate=100.0, seconds=5.0, seed=11)

@@ -1,7 +1,7 @@
 """What a person sees while a run goes on, fed with the runner's events (dicts).
 
-On a terminal ``LiveView`` redraws a few lines in place on stdout and takes them away at the end, so that the story which
-is printed then stands alone. Without a terminal, with NO_COLOR or TERM=dumb, ``PlainView`` writes one line for each
+On a terminal ``LiveView`` redraws a few lines in place on stdout and takes them away at the end, so that the story
+printed afterwards stands alone. Without a terminal, with NO_COLOR or TERM=dumb, ``PlainView`` writes one line for each
 phase and fault to *stderr*: stdout is the story only and can be piped. ``SilentView`` is for ``-q`` and ``--json``.
 
 Events: ``phase`` (phase, for_s), ``fault`` (id, kind, target, state), ``evidence`` (id, held), ``slice`` (at or start,
@@ -221,38 +221,45 @@ class LiveView:
             return Group(*self._lines())
 
     def _lines(self) -> "list[Text]":
-        progress = self.progress
-        lines = [
-            _line(("simian ", "bold"), (f"{' > '.join(progress.past[1:])} > " if progress.past[1:] else "", "dim"))
+        progress, in_place = self.progress, self.progress.in_place
+        past = f"  after {', '.join(progress.past[1:])}" if progress.past[1:] else ""
+        left = progress.left(self._clock.elapsed())
+        return [
+            _line((f"{progress.phase}, ", "bold cyan"), (left, "bold"), (past, "dim")),
+            *self._traffic(),
+            *(_check_line(name, *seen) for name, seen in progress.checks.items()),
+            self._row("in place", (listed(in_place, 4) or "nothing", "red" if in_place else "green")),
+            *(_line((note, "yellow")) for note in progress.notes),
         ]
-        lines[0].append(f"{progress.phase} ", "bold cyan").append(progress.left(self._clock.elapsed()))
-        lines += self._traffic()
-        for name, (value, verdict) in progress.checks.items():
-            lines.append(_line((f"{name[:28]:<28} ", ""), (f"{value:>10} ", ""), (verdict, _TONES.get(verdict, ""))))
-        in_place = progress.in_place
-        lines.append(
-            _line((f"{'in place':<{_LABEL}} ", ""), (listed(in_place, 4) or "nothing", "red" if in_place else "green"))
-        )
-        return lines + [_line((note, "yellow")) for note in progress.notes]
 
     def _traffic(self) -> "list[Text]":
         served = self.progress.served
         times = [second for seconds in served.values() for second in seconds]
         if not times:
             return []
-        columns = max(8, min(SHOWN_S, self._console.width - _LABEL - 9))
+        columns = max(4, min(SHOWN_S, self._console.width - self._label - 9))
         last = max(times)  # still being filled: drawn once it is over
         shown = range(max(min(times), last - columns), max(last, min(times) + 1))
         top = max((seconds.get(at, 0) for seconds in served.values() for at in shown), default=0)
-        rows = [_row(region, served[region], shown, top, "cyan") for region in sorted(served)]
+        rows = [self._rates(region, served[region], shown, top, "cyan") for region in sorted(served)]
         failed = self.progress.failed
         worst = max((failed.get(at, 0) for at in shown), default=0)
-        return rows + ([_row("failed", failed, shown, worst, "red")] if worst else [])
+        return rows + ([self._rates("failed", failed, shown, worst, "red")] if worst else [])
+
+    def _rates(self, label: str, seconds: Mapping[int, int], shown: range, top: int, colour: str) -> "Text":
+        values = [seconds.get(at, 0) for at in shown]
+        return self._row(label, (blocks(values, top), colour), (f" {values[-1]}/s", "dim"))
+
+    def _row(self, label: str, *parts: tuple[str, str]) -> "Text":
+        return _line((f"{label[: self._label]:<{self._label}} ", ""), *parts)
+
+    @property
+    def _label(self) -> int:
+        return max(4, min(_LABEL, self._console.width // 4))
 
 
-def _row(label: str, seconds: Mapping[int, int], shown: range, top: int, colour: str) -> "Text":
-    values = [seconds.get(at, 0) for at in shown]
-    return _line((f"{label[:_LABEL]:<{_LABEL}} ", ""), (blocks(values, top), colour), (f" {values[-1]}/s", "dim"))
+def _check_line(name: str, value: str, verdict: str) -> "Text":
+    return _line((f"{name[:28]:<28} ", ""), (f"{value:>10} ", ""), (verdict, _TONES.get(verdict, "")))
 
 
 def _line(*parts: tuple[str, str]) -> "Text":

@@ -147,6 +147,8 @@ def _read_body(attempt: _Attempt, response: http.client.HTTPResponse) -> None:
     most_b = attempt.size_b + _CHUNK_B  # an answer without end is not followed to it
     while attempt.transferred_b < most_b and (chunk := response.read1(_CHUNK_B)):
         attempt.transferred_b += len(chunk)
+    if response.length and attempt.transferred_b < most_b:  # ``read1`` does not complain
+        raise _Closed
 
 
 # --- memcached ------------------------------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ class MemoryState:
     # rules
 
     def put_rule(self, name: str, rule: Rule) -> None:
-        """Set a rule in a node. The same again renews it and keeps its counts and its die; a changed one starts anew."""
+        """Set a rule in a node. The same again is a renewal and keeps counts and die; a changed one starts anew."""
         with self._lock:
             one, expires_at = self.node(name), self.clock.elapsed() + rule.expires_in_s
             present = one.rules.get(rule.mark)

@@ -1,14 +1,17 @@
 """A whole world in memory: every port, one state, one clock."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from simian.memory.build import REGIONS, SERVICES, ZONES, build_state
 from simian.memory.clock import SimulatedClock
 from simian.memory.state import MemoryState
+from simian.memory.users import Users
+from simian.memory.watch import Look, MemoryWatch
 from simian.networks.memory import MemoryNetwork
 from simian.observers.memory import MemoryObserver
 from simian.platforms.memory import MemoryPlatform
+from simian.probe import Check
 from simian.requests.memory import MemoryRequests
 from simian.topology import Topology
 from simian.world import World
@@ -20,7 +23,12 @@ class MemoryWorld:
 
     world: World
     state: MemoryState
+    users: Users
     clock: SimulatedClock
+
+    def watch(self, checks: Sequence[Check] = (), looks: Mapping[str, Look] | None = None) -> MemoryWatch:
+        """What a runner waits on: the users' slices, and ``looks`` (check's name -> callable) for the other checks."""
+        return MemoryWatch(self.users, self.clock, checks, looks)
 
     @property
     def topology(self) -> Topology:
@@ -50,4 +58,4 @@ def build_memory_world(
         observer=MemoryObserver(state),
         clock=state.clock,
     )
-    return MemoryWorld(ports, state, state.clock)
+    return MemoryWorld(ports, state, Users(state), state.clock)

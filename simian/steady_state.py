@@ -119,7 +119,9 @@ class SteadyState:
         return self._during is not None and self._coverage.void_share(*self._during) > MOST_VOID
 
     def verdicts(self) -> list[CheckVerdict]:
-        """One for each check, in the order given."""
+        """One for each check, in the order given; with no check at all the steady state is unknown."""
+        if not self._judges:
+            return [CheckVerdict("steady state", "unknown", "", None, None, None, 0, "nothing was checked")]
         return [self._verdict(judge) for judge in self._judges.values()]
 
     def _verdict(self, judge: Judge) -> CheckVerdict:

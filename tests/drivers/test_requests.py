@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from simian.memory import build_memory_world
 from simian.requests.filter import FilterRequests, Service, from_settings
 from simian.world import Requests, Rule
 
-from .small_servers import new_listener_fixture, new_service_fixture, stack_fixture  # noqa: F401
+from .small_servers import needs_openssl, new_listener_fixture, new_service_fixture, over_tls, stack_fixture  # noqa: F401
 
 SEED = 4_711
 RULE = Rule("simian.k7f3.1", "server", 0.5, SEED, delay="normal:100ms,20ms", status=503)
@@ -299,6 +300,19 @@ def test_what_is_no_filters_answer_is_an_error(
     driver = FilterRequests({"members": Service("127.0.0.1", listener.port, "", "t")})
     with pytest.raises(error, match=text):
         driver.rules("members")
+
+
+@needs_openssl
+def test_a_filter_over_tls_is_reached_only_with_a_certificate_that_holds(
+    new_listener: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, wrapped = over_tls(tmp_path, says(b'HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n{"rules": []}'))
+    url = f"https://127.0.0.1:{new_listener(wrapped).port}/simian/faults"
+    driver = from_settings({"services": {"members": {"url": url, "token": "t"}}}, {})
+    with pytest.raises(Unreachable, match="SSLCertVerificationError"):
+        driver.rules("members")
+    monkeypatch.setenv("SSL_CERT_FILE", certificate)
+    assert driver.rules("members") == []
 
 
 def test_settings_make_a_driver(new_service: Callable[..., Any]) -> None:

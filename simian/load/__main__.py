@@ -45,8 +45,8 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m simian.load", description="The always-on users of a lab.")
     parser.add_argument("--manifest", type=Path, required=True, help="the lab's manifest.json")
-    parser.add_argument("--rate", type=_positive(float), default=200.0, help="requests a second in all (200)")
-    parser.add_argument("--seed", type=int, default=None, help="of arrivals, devices and kinds (the manifest's)")
+    parser.add_argument("--rate", type=_positive(float), help="requests a second in all (the manifest's, or 200)")
+    parser.add_argument("--seed", type=int, help="of arrivals, devices and kinds (the manifest's)")
     parser.add_argument("--devices", type=_positive(int), default=600, help="how many there are (600)")
     return parser.parse_args()
 
@@ -91,12 +91,13 @@ async def _live(system: System, options: argparse.Namespace) -> None:
     means = Means(system.name, system.port, Resolver(wire, loop.time), pool, system.gateways)
     dice = random.Random(system.seed if options.seed is None else options.seed)
     crowd = devices(system.homes, options.devices)
-    engine = Engine(means, tally, bound=max(1, round(BOUND_S * options.rate)))
+    rate = options.rate or system.rate
+    engine = Engine(means, tally, bound=max(1, round(BOUND_S * rate)))
     _calm_collector()
     async with asyncio.TaskGroup() as group:
         group.create_task(cut_slices(tally, feed.publish))
         group.create_task(_reap(pool))
-        group.create_task(engine.run(arrivals(crowd, options.rate, dice)))
+        group.create_task(engine.run(arrivals(crowd, rate, dice)))
 
 
 def _calm_collector() -> None:

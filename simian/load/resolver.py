@@ -11,8 +11,8 @@ from typing import Protocol, cast
 
 from simian.load import dnswire
 
-QUERY_S = 0.2  # until a packet is taken for lost; two are sent, so that 0.4 s of a device's 2 s are spent at most
-QUERY_TRIES = 2
+RESEND_S = (0.2, 0.4, 0.8)  # after each wait the packet is sent again; 1.4 s of a device's 2 s are spent at most
+OLD_AFTER_S = 0.3  # whoever has an old answer waits no longer for a new one
 STALE_FOR_S = 60.0  # so long after its TTL an old answer is better than none
 RECHECK_S = 5.0  # while the server is silent, it is asked again this often and not by each request
 MOST_NAMES = 4  # servers that leave a CNAME to the client are asked on, but not for ever
@@ -66,26 +66,21 @@ class Wire(asyncio.DatagramProtocol):
             self._transport.close()
 
     async def ask(self, name: str, subnet: str) -> dnswire.Answer:
-        """See ``Asks``: twice, ``QUERY_S`` each."""
-        for _ in range(QUERY_TRIES):
-            try:
-                async with asyncio.timeout(QUERY_S):
-                    return await self._ask_once(name, subnet)
-            except TimeoutError:
-                continue
-        raise Silent(f"no answer for {name} within {QUERY_TRIES} x {QUERY_S} s")
-
-    async def _ask_once(self, name: str, subnet: str) -> dnswire.Answer:
-        if self._transport is None:
-            raise Silent("the socket is closed")
+        """See ``Asks``: sent again when nothing comes; a late answer to an earlier packet is as good."""
         number = self._free_number()
         future: asyncio.Future[dnswire.Answer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = (dnswire.plain(name), future)
         try:
-            self._transport.sendto(dnswire.question(number, name, subnet))
-            return await future
+            for wait_s in RESEND_S:
+                if self._transport is None:
+                    raise Silent("the socket is closed")
+                self._transport.sendto(dnswire.question(number, name, subnet))
+                await asyncio.wait((future,), timeout=wait_s)
+                if future.done():
+                    return future.result()
         finally:
             del self._waiting[number]
+        raise Silent(f"no answer for {name} within {sum(RESEND_S):.1f} s")
 
     def _free_number(self) -> int:
         for _ in range(0x10000):
@@ -142,8 +137,13 @@ class Resolver:
             return Resolution(kept.addresses, "dns_stale")
         if key not in self._asking:
             self._asking[key] = asyncio.ensure_future(self._refresh(key))
+        asking = self._asking[key]
+        if kept is not None and now < kept.stale_until:
+            await asyncio.wait((asking,), timeout=OLD_AFTER_S)
+            if not asking.done():  # it goes on, and who comes when it has an answer gets that
+                return self._old(key)
         # Shielded: whoever gives up waiting must not take the answer from the others of its subnet.
-        return await asyncio.shield(self._asking[key])
+        return await asyncio.shield(asking)
 
     async def _refresh(self, key: tuple[str, str]) -> Resolution:
         try:

@@ -8,6 +8,7 @@ from typing import Any
 
 # Names only, known to the DNS's geo rules: no packet ever goes there. In order of the regions' names.
 NETWORKS = ("198.18", "198.19")
+RATE = 200.0  # requests a second, where the manifest names none
 
 
 class NoManifest(Exception):
@@ -25,6 +26,7 @@ class System:
     gateways: Mapping[str, str]
     homes: Mapping[str, str]
     seed: int
+    rate: float = RATE
 
     @classmethod
     def read(cls, path: Path) -> "System":
@@ -54,6 +56,7 @@ class System:
             dns=_address(dns), name=name, feed=_address(by_name["users"]["address"]), port=ports.pop(),
             gateways={_address(node["address"])[0]: node["name"] for node in gateways},
             homes=dict(zip(regions, NETWORKS, strict=False)), seed=int(manifest["seed"]),
+            rate=float(manifest.get("rate", RATE)),
         )  # fmt: skip
 
 

@@ -96,10 +96,12 @@ class Server:
     def __init__(self, ttl_s: int = 10) -> None:
         self.ttl_s, self.number, self.silent, self.asked = ttl_s, 0, False, 0
         self.names: dict[str, str] = {}
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def ask(self, name: str, subnet: str) -> dnswire.Answer:
-        await asyncio.sleep(0)
         self.asked += 1
+        await self.gate.wait()
         if self.silent:
             raise Silent("told to be")
         if name in self.names:
@@ -163,6 +165,24 @@ def test_without_a_server_the_old_answer_is_kept_for_a_bounded_time_and_told(run
     run(body)
 
 
+def test_who_has_an_old_answer_does_not_wait_long_and_the_late_one_is_kept(run: Run) -> None:
+    async def body() -> None:
+        server, clock = Server(ttl_s=10), Clock()
+        resolver = Resolver(server, clock)
+        await resolver.lookup(NAME, SUBNET)
+        server.number, server.gate = 1, asyncio.Event()
+        clock.now += 11.0
+        assert await resolver.lookup(NAME, SUBNET) == Resolution(("127.1.1.0",), "dns_stale")
+        assert await asyncio.wait_for(resolver.lookup(NAME, SUBNET), 0.1) == Resolution(("127.1.1.0",), "dns_stale")
+        server.gate.set()
+        while (await resolver.lookup(NAME, SUBNET)).trouble:
+            await asyncio.sleep(0)
+        assert await resolver.lookup(NAME, SUBNET) == Resolution(("127.1.1.1",))
+        assert server.asked == 2
+
+    run(body)
+
+
 def test_a_server_that_leaves_a_name_to_us_is_asked_on(run: Run) -> None:
     async def body() -> None:
         server, clock = Server(ttl_s=300), Clock()
@@ -207,6 +227,16 @@ def test_over_the_wire_only_the_answer_to_the_question_counts(run: Run) -> None:
         other_number = bytes([packet[0] ^ 1]) + answer_to(packet)[1:]
         other_name = answer_to(packet[:2] + dnswire.question(0, "other.lab", SUBNET)[2:])
         return [other_number, other_name, answer_to(packet)]
+
+    assert run(lambda: asked(answers)).name == NAME
+
+
+def test_the_late_answer_to_an_earlier_packet_is_as_good(run: Run) -> None:
+    seen: list[bytes] = []
+
+    def answers(packet: bytes) -> list[bytes]:
+        seen.append(packet)
+        return [answer_to(seen[0])] if len(seen) == 2 else []
 
     assert run(lambda: asked(answers)).name == NAME
 

@@ -18,6 +18,7 @@ PORTS = {
     "requests": "simian.requests",
     "observer": "simian.observers",
 }
+DEFAULTS = {"platform": "none", "network": "none", "requests": "none", "observer": "socket"}
 Maker = Callable[[Mapping[str, Any], dict[str, Any]], Any]
 
 
@@ -32,7 +33,7 @@ def build_world(settings: Mapping[str, Any], *, clock: Clock, environment: Mappi
     problems, made = [], {}
     for port, group in PORTS.items():
         try:
-            section = with_secrets(settings.get(port) or {"driver": "none"}, environment)
+            section = with_secrets(settings.get(port) or {"driver": DEFAULTS[port]}, environment)
             made[port] = shared[port] = maker_of(port, group, section)(section, shared)
         except UsageError as error:
             problems += [f"{port}: {line}" for line in error.problems]

@@ -153,7 +153,8 @@ def close_dead(
         told = f"{undone - len(stuck)} of {undone} open faults undone" if undone else "no fault was open"
         # A runner that died after its verdict was written keeps its outcome and verdict: they were true already.
         outcome, verdict = row["outcome"] or "crashed", row["verdict"] or "unknown"
-        reasons = [*json.loads(row["reasons"]), f"crashed: {why}; {told}", *(f"stuck: {line}" for line in stuck)]
+        word = "recovered" if row["outcome"] else "crashed"
+        reasons = [*json.loads(row["reasons"]), f"{word}: {why}; {told}", *(f"stuck: {line}" for line in stuck)]
         recovery = "stuck" if stuck else "clean"
         journal.end(run, at=clock.now(), outcome=outcome, verdict=verdict, recovery=recovery, reasons=reasons)
     except JournalError:

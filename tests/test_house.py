@@ -15,7 +15,7 @@ LAYERS: list[set[str]] = [
     {"errors", "topology", "clock", "crash_points", "owner", "histogram", "halt", "opening", "tolerance", "request"},
     {"world"},
     {"fault", "faults", "probe", "monkey", "hands", "lease", "cusum"},
-    {"plan", "experiment", "journal", "tally", "judge", "judge_users", "judge_readings", "steady_state", "snapshot", "probes", "yamlfile"},
+    {"plan", "experiment", "journal", "fields", "tally", "judge", "judge_users", "judge_readings", "steady_state", "snapshot", "probes", "yamlfile"},
     {"recover", "verdict", "guardian", "record"},
     {"preflight", "attention", "watch"},
     {"runner"},

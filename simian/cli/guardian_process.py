@@ -30,7 +30,8 @@ def main() -> None:
     """Watch until the run ends; recover when its runner is lost. Leaves by ``os._exit``: a hung call must not hold it."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    told = json.loads(sys.stdin.buffer.raw.readline())  # type: ignore[attr-defined]  # unbuffered: Lines reads on
+    with os.fdopen(0, "rb", buffering=0, closefd=False) as unbuffered:  # Lines reads on where this ends
+        told = json.loads(unbuffered.readline())
     clock, crash = SystemClock(), crash_point(os.environ, "guardian")
     # Everything that undo needs is loaded and built before "ready": there may be no disk to load it from later.
     world = build_world(told["settings"], clock=clock, environment=os.environ)

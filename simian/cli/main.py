@@ -39,11 +39,11 @@ EPILOG = "Everywhere: --config FILE, --json, -q, -v. A monkey's own options: sim
 class Commands(TyperGroup):
     """Built-in commands from the table, monkeys from wherever monkeys come from; each loaded when it is called."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """Every name; monkeys of plug-in folders too only under ``simian monkeys``, to keep this quick."""
         return [*COMMANDS, *_registered_monkeys()]
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Load one command."""
         if cmd_name in COMMANDS:
             from importlib import import_module
@@ -116,7 +116,7 @@ KINDS: list[tuple[type[SimianError], str, int]] = [
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program's entry point; exits with the code of the contract."""
-    given, rest = sys.argv[1:] if arguments is None else list(arguments), []
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         settings, rest = split_globals(given)
         code = _run(settings, rest)

@@ -1,0 +1,139 @@
+"""The system a command is about: its configuration, state folder, journal, world and monkeys."""
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simian.cli.globals import Globals
+from simian.cli.state import StateFolder, state_folder, state_root
+from simian.clock import SystemClock
+from simian.errors import UsageError
+from simian.halt import HaltLever
+from simian.journal import Journal
+from simian.monkey import Found, find_monkeys
+from simian.world import World
+
+if TYPE_CHECKING:
+    from simian.config import Config
+    from simian.history import History
+
+CONFIG = "simian.yaml"
+
+
+def config_path(settings: Globals) -> Path | None:
+    """``--config``, else simian.yaml in this folder or above, else that of the lab which is up; ``None``: neither."""
+    if settings.config:
+        return Path(settings.config)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / CONFIG).is_file():
+            return folder / CONFIG
+    lab = lab_folder() / CONFIG
+    return lab if lab.is_file() else None
+
+
+def lab_folder() -> Path:
+    """Where the embedded lab is kept."""
+    return StateFolder(state_root(os.environ) / "lab").lab
+
+
+def found_monkeys(settings: Globals) -> Found:
+    """Every monkey that can be found with what configuration there is; a wrong one is not this question's affair."""
+    try:
+        return load_system(settings).monkeys()
+    except UsageError:
+        return find_monkeys()
+
+
+def load_system(settings: Globals) -> "System":
+    """The system of the configuration in force. Raises UsageError with every problem of its file."""
+    path = config_path(settings)
+    if path is None:
+        raise UsageError(
+            "no simian.yaml in this folder or above, and no lab is up; "
+            'run "simian lab up", write one, or name one with --config FILE'
+        )
+    from simian.config import load_config
+
+    return System(load_config(path), path)
+
+
+@dataclass
+class System:
+    """One system under simian."""
+
+    config: "Config"
+    path: Path
+    clock: SystemClock = field(default_factory=SystemClock)
+
+    @property
+    def name(self) -> str:
+        """What simian.yaml calls it."""
+        return self.config.system
+
+    @property
+    def is_lab(self) -> bool:
+        """Whether it is our own lab, where nobody is asked before anything."""
+        return self.path.resolve() == (lab_folder() / CONFIG).resolve()
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The world's settings, secrets by reference, paths absolute."""
+        return self.config.world_settings()
+
+    @cached_property
+    def state(self) -> StateFolder:
+        """Where its things are kept."""
+        return state_folder(state_root(os.environ), self.name, self.settings["platform"])
+
+    @cached_property
+    def _journal(self) -> Journal:
+        return Journal(self.state.journal)
+
+    def journal(self) -> Journal:
+        """Its journal, created when it is not there. Raises JournalError."""
+        return self._journal
+
+    @property
+    def lever(self) -> HaltLever:
+        """Its halt lever."""
+        self.state.path.mkdir(parents=True, exist_ok=True)
+        return HaltLever(self.state.lever)
+
+    def world(self) -> World:
+        """Its world, drivers and all. Raises UsageError."""
+        from simian.drivers import build_world
+
+        return build_world(self.settings, clock=self.clock, environment=os.environ)
+
+    def monkeys(self) -> Found:
+        """Every monkey, those of the operator's folders too."""
+        return find_monkeys([Path(folder) for folder in self.config.plugins])
+
+    def for_request(self) -> dict[str, Any]:
+        """The configuration's part of a run's request."""
+        return self.config.for_request()
+
+    def history(self) -> "History":
+        """Its history. Raises SimianError where it cannot be opened."""
+        from simian.history import open_history
+
+        return open_history(self.config.history or str(self.state.history))
+
+    def feed_history(self, *runs: str) -> list[str]:
+        """Bring ended runs from the journal into the history; returns what went wrong, which harms no run."""
+        from simian.errors import SimianError
+        from simian.record import record_of
+
+        journal = self.journal()
+        try:
+            history = self.history()
+            for run in runs or journal.unfed():
+                if journal.run_row(run)["ended"] is not None:
+                    history.store(record_of(journal, run))
+                    journal.mark_fed(run)
+        except SimianError as error:
+            return [f"the history was not written: {error}; it will be when the next command can"]
+        return []

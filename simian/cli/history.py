@@ -1,0 +1,88 @@
+"""``simian history`` and ``simian report``."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simian.cli.context import System, load_system
+from simian.cli.options import seconds
+from simian.cli.output import print_json, print_table
+from simian.errors import UsageError
+
+Text = Annotated[str | None, typer.Option()]
+COLUMNS = ("run", "monkey", "started", "outcome", "verdict", "recovery", "seed")
+
+
+def moment(text: str | None, option: str) -> datetime | None:
+    """``2026-11-22``, ``2026-11-22T10:00`` (UTC unless said) or an age such as ``24h``. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
+    except ValueError:
+        return datetime.now(UTC) - timedelta(seconds=seconds(text, option))
+
+
+def history(
+    ctx: typer.Context,
+    monkey: Text = None,
+    verdict: Text = None,
+    outcome: Text = None,
+    since: Annotated[str | None, typer.Option(help="2026-11-22, 2026-11-22T10:00, or an age: 24h.")] = None,
+    until: Annotated[str | None, typer.Option(help="As --since.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    after: Annotated[str | None, typer.Option(help="The cursor that the page before ended with.")] = None,
+) -> int:
+    """Past runs, newest first."""
+    system = load_system(ctx.obj)
+    problems = _fed(system)
+    rows, following = system.history().page(
+        monkey=monkey,
+        verdict=verdict,
+        outcome=outcome,
+        since=moment(since, "--since"),
+        until=moment(until, "--until"),
+        limit=limit,
+        after=after,
+    )
+    if ctx.obj.json:
+        print_json({"runs": [{name: row[name] for name in COLUMNS} for row in rows], "next": following})
+        return 0
+    print_table([name.upper() for name in COLUMNS], [[row[name] for name in COLUMNS] for row in rows])
+    print(f"more: simian history --after {following}" if following else "", end="\n" if following else "")
+    for problem in problems:
+        typer.echo(f"warning: {problem}", err=True)
+    return 0
+
+
+def _fed(system: System) -> list[str]:
+    """Runs whose command died are closed and brought into the history by the next command that looks."""
+    from simian.guardian import close_harmless
+
+    close_harmless(system.journal(), system.clock)
+    return system.feed_history()
+
+
+def report(
+    ctx: typer.Context,
+    run: Annotated[str, typer.Argument(help="A run, a unique beginning of one, or `last`.")] = "last",
+    format: Annotated[str | None, typer.Option("--format", help="text, md or json.")] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
+) -> int:
+    """The report of a run: `last`, a name, or a unique beginning of one."""
+    from simian.cli.show import write_report
+    from simian.report import render
+
+    system = load_system(ctx.obj)
+    _fed(system)
+    record = system.history().get(run)
+    if output is not None:
+        if format is not None:
+            raise UsageError("-o names the format by its ending (.txt, .md, .json); leave --format out")
+        write_report(record, Path(output))
+        return 0
+    print(render(record, format or ("json" if ctx.obj.json else "text")))
+    return 0

@@ -1,0 +1,102 @@
+"""``simian lab``: the embedded two-region system."""
+
+from typing import Annotated, Any
+
+import typer
+
+from simian.cli.context import lab_folder
+from simian.cli.output import print_json, print_table
+from simian.errors import DriverError, UsageError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The two-region system.")
+Flavour = Annotated[str, typer.Option("--flavour", help="process: local processes on loopback; docker: a later version.")]
+
+
+def _control() -> Any:
+    # The lab imports nothing of simian, and simian only this one door of it.
+    from simian_lab import control
+
+    return control
+
+
+def _only_process(flavour: str) -> None:
+    if flavour != "process":
+        raise UsageError(f"flavour {flavour!r} is not there in this version; --flavour process is")
+
+
+@app.command()
+def up(
+    ctx: typer.Context,
+    flavour: Flavour = "process",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the users' dice.")] = 0,
+) -> int:
+    """Bring the lab up; a second time does nothing."""
+    _only_process(flavour)
+    manifest = lab_up(seed)
+    if ctx.obj.json:
+        print_json({"lab": manifest["system"], "nodes": len(manifest["nodes"]), "folder": str(lab_folder())})
+        return 0
+    print(f"the lab is up: {len(manifest['nodes'])} nodes in two regions; try: simian gorilla")
+    return 0
+
+
+def lab_up(seed: int) -> Any:
+    """Bring it up and return its manifest. Raises DriverError with the lab's own words."""
+    control = _control()
+    try:
+        return control.up(lab_folder(), seed=seed)
+    except control.LabError as error:
+        raise DriverError(str(error)) from error
+
+
+def lab_down() -> None:
+    """Take it down, nothing left behind."""
+    control = _control()
+    try:
+        control.down(lab_folder())
+    except control.LabError as error:
+        raise DriverError(str(error)) from error
+
+
+@app.command()
+def down(ctx: typer.Context, flavour: Flavour = "process") -> int:
+    """Take the lab down; nothing is left behind but the journal and history of its runs."""
+    _only_process(flavour)
+    lab_down()
+    print_json({"lab": "down"}) if ctx.obj.json else print("the lab is down")
+    return 0
+
+
+@app.command()
+def status(ctx: typer.Context, flavour: Flavour = "process") -> int:
+    """Each node of the lab: ready, held (meant to be down) or dead."""
+    _only_process(flavour)
+    control = _control()
+    try:
+        nodes = control.status(lab_folder())
+    except control.LabError as error:
+        raise DriverError(str(error)) from error
+    if ctx.obj.json:
+        print_json({"nodes": nodes})
+    elif not nodes:
+        print('no lab is up; "simian lab up" brings it up')
+    else:
+        print_table(list(nodes[0]), [list(node.values()) for node in nodes])
+    return 0
+
+
+@app.command()
+def logs(
+    ctx: typer.Context,
+    node: Annotated[str, typer.Argument(help="A node, as simian lab status names it.")],
+    lines: Annotated[int, typer.Option("--lines", help="How many of the last lines.")] = 50,
+) -> int:
+    """The last lines of a node's log."""
+    control = _control()
+    try:
+        text = control.logs(lab_folder(), node, lines)
+    except control.LabError as error:
+        raise DriverError(str(error)) from error
+    shown = text if isinstance(text, str) else "\n".join(text)
+    print_json({"node": node, "lines": shown.splitlines()}) if ctx.obj.json else print(shown)
+    return 0

@@ -1,0 +1,145 @@
+"""Commands that only look: status, topology, doctor."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from simian.cli.context import System, load_system
+from simian.cli.output import print_json, print_table
+from simian.errors import SimianError
+from simian.guardian import is_dead
+from simian.journal import OPEN_STATES
+from simian.record import iso
+from simian.snapshot import topology_of
+from simian.topology import Node, Topology
+from simian.verdict import UNKNOWN
+
+
+def status(ctx: typer.Context) -> int:
+    """Runs now, faults in place or doubtful, halted?"""
+    system = load_system(ctx.obj)
+    told = status_of(system)
+    if ctx.obj.json:
+        print_json(told)
+        return 0
+    print(f"halted: {told['halted']}" if told["halted"] else "not halted")
+    for run in told["runs"]:
+        print(f"run {run['run']}: {run['monkey'] or run['experiment']}, {run['phase']}, {run['state']}")
+    for fault in told["faults"]:
+        print(f"  {fault['state']}: {fault['kind']} of {fault['target']} (run {fault['run']})")
+    if not told["runs"] and not told["faults"]:
+        print("no run, no fault in place")
+    if told["recover"]:
+        print('a dead run left faults in place; run "simian recover"')
+    return 0
+
+
+def status_of(system: System) -> dict[str, Any]:
+    """Halt lever, runs that have not ended, faults in place."""
+    import json
+
+    journal = system.journal()
+    runs, faults, left = [], [], False
+    hurt = {row["run"]: row for row in journal.with_open_faults()}
+    for row in [*journal.unfinished(), *(row for row in hurt.values() if row["ended"] is not None)]:
+        request, dead = json.loads(row["request"]), row["ended"] is not None or is_dead(row)
+        phases = journal.phases(row["run"])
+        left = left or (dead and row["run"] in hurt)
+        who = {"run": row["run"], "monkey": request["monkey"], "experiment": request["experiment"]}
+        phase = phases[-1]["phase"] if phases else "starting"
+        state = "stuck" if row["ended"] is not None else "dead" if dead else "alive"
+        runs.append({**who, "phase": phase, "state": state, "started": iso(row["started"])})
+        for entry in journal.still_open(row["run"]):
+            assert entry.state in OPEN_STATES
+            fault = {"id": entry.n, "kind": entry.fault.kind, "target": entry.fault.target, "state": entry.state}
+            faults.append({"run": entry.run, **fault})
+    return {"halted": system.lever.why_pulled() or None, "runs": runs, "faults": faults, "recover": left}
+
+
+def topology(ctx: typer.Context) -> int:
+    """Regions, zones, nodes and links as seen now."""
+    system = load_system(ctx.obj)
+    seen = topology_of(system.world(), system.name)
+    if ctx.obj.json:
+        print_json(topology_told(seen))
+        return 0
+    rows = [(n.region or "-", n.zone or "-", n.name, n.service, n.role, n.state, n.address) for n in _ordered(seen)]
+    print_table(("REGION", "ZONE", "NODE", "SERVICE", "ROLE", "STATE", "ADDRESS"), rows)
+    if seen.links:
+        print()
+        print_table(("LINK", "FROM", "TO", "STATE"), [(k.name, k.source, k.target, k.state) for k in seen.links])
+    return 0
+
+
+def _ordered(seen: Topology) -> list[Node]:
+    return sorted(seen.nodes, key=lambda n: (n.role == "instrument", n.region, n.zone or "", n.name))
+
+
+def _node_told(node: Node) -> dict[str, Any]:
+    return {name: getattr(node, name) for name in ("name", "service", "role", "state", "address")}
+
+
+def topology_told(seen: Topology) -> dict[str, Any]:
+    """The JSON shape of docs/cli.md."""
+    regions = []
+    for region in seen.regions:
+        zones = [
+            {"name": z.name, "nodes": [_node_told(n) for n in _ordered(seen) if n.zone == z.name]} for z in region.zones
+        ]
+        regional = [_node_told(n) for n in _ordered(seen) if n.region == region.name and n.zone is None]
+        regions.append({"name": region.name, "zones": zones, "regional": regional})
+    links = [{"name": k.name, "from": k.source, "to": k.target, "state": k.state} for k in seen.links]
+    return {"regions": regions, "links": links, "hash": seen.hash}
+
+
+def doctor(ctx: typer.Context) -> int:
+    """Is everything reachable, safe, marked; where things are kept."""
+    system = load_system(ctx.obj)
+    findings = [*_kept(system), *_reached(system)]
+    if ctx.obj.json:
+        print_json({"findings": findings})
+    else:
+        print_table(("", "WHAT", "FINDING"), [("ok" if f["ok"] else "!!", f["what"], f["finding"]) for f in findings])
+    return 0 if all(f["ok"] for f in findings) else UNKNOWN
+
+
+def _finding(what: str, finding: object, ok: bool = True) -> dict[str, Any]:
+    return {"what": what, "finding": str(finding), "ok": ok}
+
+
+def _kept(system: System) -> list[Mapping[str, Any]]:
+    state, pulled = system.state, system.lever.why_pulled()
+    return [
+        _finding("configuration", system.path),
+        _finding("state folder", state.path),
+        _finding("journal", state.journal),
+        _finding("history", system.config.history or state.history),
+        _finding("halt lever", pulled and f"pulled: {pulled}" or "not pulled", not pulled),
+    ]
+
+
+def _reached(system: System) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = []
+    try:
+        world = system.world()
+        seen = topology_of(world, system.name)
+        answers = {node.name: world.observer.ask(node) for node in seen.nodes if node.ask}
+        silent = sorted(name for name, answer in answers.items() if not answer.ok)
+        ours = [f"{mark} on {link}" for link, mark in world.network.marks()]
+        found.append(_finding("nodes", f"{len(seen.nodes)} in {len(seen.regions)} regions"))
+        found.append(_finding("answer", f"silent: {', '.join(silent)}" if silent else "all of them", not silent))
+        found.append(_finding("links", f"{len(seen.links)}"))
+        found.append(_finding("request filters", f"{len(world.requests.nodes())} services"))
+        found.append(_finding("faults of ours", ", ".join(ours) or "none in place", not ours))
+    except SimianError as error:
+        found.append(_finding("reached", error, ok=False))
+    for origin, why in system.monkeys().broken:
+        found.append(_finding("plug-in", f"{origin}: {why}", ok=False))
+    try:
+        told = status_of(system)
+        text = 'a dead run left faults in place; run "simian recover"' if told["recover"] else "nothing left behind"
+        found.append(_finding("runs", text, not told["recover"]))
+    except SimianError as error:
+        found.append(_finding("journal", error, ok=False))
+    return found

@@ -1,0 +1,157 @@
+"""Commands that end runs and put things back: abort, recover, halt, resume."""
+
+import json
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from simian.cli.context import System, load_system
+from simian.cli.crash import crash_point
+from simian.cli.output import print_json
+from simian.drivers import build_world
+from simian.errors import DriverError, JournalError, UsageError
+from simian.guardian import close_harmless, is_dead, take_over
+from simian.hands import Threads
+from simian.journal import Journal
+from simian.owner import Owner
+from simian.verdict import STUCK, UNKNOWN
+
+END_LIMIT_S = 90.0
+
+
+def _runner(row: Mapping[str, Any]) -> Owner:
+    return Owner(row["pid"], row["start_time"])
+
+
+def abort(ctx: typer.Context, run: Annotated[str, typer.Argument(help="A run, or a unique beginning of one.")]) -> int:
+    """End a run now; everything it did is undone."""
+    system = load_system(ctx.obj)
+    row = _running(system, run)
+    _runner(row).send(signal.SIGTERM)
+    ended = _wait_for_end(system, [row["run"]])
+    _tell(ctx, {"run": row["run"], "ended": ended}, f"run {row['run']} " + ("has ended" if ended else "goes on"))
+    return 0 if ended else UNKNOWN
+
+
+def _running(system: System, wanted: str) -> dict[str, Any]:
+    rows = [row for row in system.journal().unfinished() if row["run"].startswith(wanted)]
+    if len(rows) == 1:
+        return rows[0]
+    names = ", ".join(row["run"] for row in system.journal().unfinished()) or "none"
+    raise UsageError(f"{wanted!r} is the beginning of {len(rows)} runs that go on; there are: {names}")
+
+
+def _wait_for_end(system: System, runs: Sequence[str]) -> bool:
+    """Wait until these runs have ended, by themselves or by their guardians."""
+    until = system.clock.elapsed() + END_LIMIT_S
+    while system.clock.elapsed() < until:
+        left = [row for row in system.journal().unfinished() if row["run"] in runs]
+        if not left or all(is_dead(row) for row in left):
+            return not left
+        system.clock.wait(0.1)
+    return False
+
+
+def recover(
+    ctx: typer.Context,
+    orphans: Annotated[bool, typer.Option("--orphans", help="Also take out what no journal knows of, by its mark.")] = False,
+) -> int:
+    """Put back whatever a dead run left."""
+    system = load_system(ctx.obj)
+    undone, stuck = recover_all(system) if not orphans else recover_orphans(system)
+    system.feed_history()
+    text = f"{len(undone)} put back" if undone else "nothing was left behind"
+    _tell(ctx, {"undone": undone, "stuck": stuck}, "\n".join([text, *(f"stuck: {line}" for line in stuck)]))
+    return STUCK if stuck else 0
+
+
+def recover_all(system: System) -> tuple[list[str], list[str]]:
+    """Recover every dead run of the journal: what was put back, and what is stuck."""
+    journal, undone, stuck = system.journal(), [], []
+    crash = crash_point(os.environ, "recover")
+    for row in journal.with_open_faults():
+        if row["ended"] is None and not is_dead(row):
+            continue  # its runner or guardian lives and has it in hand
+        entries = journal.still_open(row["run"])
+        stuck += _recover_run(system, journal, row, crash)
+        undone += [f"{entry.fault.kind} of {entry.fault.target}" for entry in entries]
+    close_harmless(journal, system.clock)
+    return [line for line in undone if not any(line in s for s in stuck)], stuck
+
+
+def _recover_run(system: System, journal: Journal, row: Mapping[str, Any], crash: Any) -> list[str]:
+    """With the world settings of that run, not today's file."""
+    world = build_world(json.loads(row["world"]), clock=system.clock, environment=os.environ)
+    entries, hands = journal.still_open(row["run"]), Threads(system.clock)
+    why = "the runner and its guardian died; recovered by hand"
+    return take_over(row["run"], why, entries, world=world, hands=hands, journal=journal, crash=crash)
+
+
+def recover_orphans(system: System) -> tuple[list[str], list[str]]:
+    """What the journal knows, then every mark of ours on links and in services whose run is not alive."""
+    try:
+        undone, stuck = recover_all(system)
+        alive = {row["run"] for row in system.journal().unfinished() if not is_dead(row)}
+    except JournalError as error:
+        undone, stuck, alive = [], [f"{error}"], set()
+    world = system.world()
+    found = [(f"{mark} on {link}", partial(_mend, world, link, mark)) for link, mark in world.network.marks()]
+    for node in world.requests.nodes():
+        found += [(f"{m} in {node}", partial(world.requests.remove, node, m)) for m in _marks_in(world, node)]
+    for name, undo in found:
+        if name.split(".")[1] in alive:
+            continue
+        try:
+            undo()
+            undone.append(name)
+        except DriverError as error:
+            stuck.append(f"{name}: {error}")
+    return undone, stuck
+
+
+def _mend(world: Any, link: str, mark: str) -> None:
+    # A cut disables its proxy and carries our mark, so an orphaned mark on a disabled one means: enable it again.
+    world.network.mend(link, mark, replace(world.network.read(link), enabled=True))
+
+
+def _marks_in(world: Any, node: str) -> list[str]:
+    try:
+        return [r.rule.mark for r in world.requests.rules(node) if r.rule.mark.startswith("simian.")]
+    except DriverError:
+        return []  # a service that is down has no rules in place: they live in its memory
+
+
+def halt(ctx: typer.Context, reason: Annotated[str, typer.Argument(help="Why; every refusal will say it.")]) -> int:
+    """End every run now and forbid new ones until `simian resume`."""
+    system = load_system(ctx.obj)
+    rows = system.journal().unfinished()
+    for row in rows:
+        _runner(row).send(signal.SIGTERM)
+    system.lever.pull(reason)
+    ended = _wait_for_end(system, [row["run"] for row in rows])
+    for row in system.journal().unfinished() if not ended else []:
+        _runner(row).send(signal.SIGKILL)  # its guardian recovers at once
+    ended = ended or _wait_for_end(system, [row["run"] for row in rows])
+    _, stuck = recover_all(system)
+    text = f"halted: {reason}; {len(rows)} runs ended" + "".join(f"\nstuck: {line}" for line in stuck)
+    _tell(ctx, {"halted": reason, "ended": [row["run"] for row in rows], "stuck": stuck}, text)
+    return STUCK if stuck else 0 if ended or not rows else UNKNOWN
+
+
+def resume(ctx: typer.Context) -> int:
+    """Allow runs again."""
+    pulled = load_system(ctx.obj).lever.release()
+    _tell(ctx, {"resumed": pulled}, "runs are allowed again" if pulled else "nothing was halted")
+    return 0
+
+
+def _tell(ctx: typer.Context, data: Mapping[str, Any], text: str) -> None:
+    if ctx.obj.json:
+        print_json(data)
+    elif not ctx.obj.quiet:
+        print(text)

@@ -1,0 +1,70 @@
+"""A monkey's command: its options come from its signature, its help from its docstring."""
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from simian.cli.globals import Globals
+from simian.cli.options import RUN_OPTIONS, RunOptions
+from simian.monkey import Monkey
+
+PARAM = re.compile(r"^:param (\w+):\s*(.*)$")
+
+
+def monkey_command(name: str, settings: Globals | None) -> Any:
+    """The Typer command of the monkey called ``name``; ``None`` where there is no such monkey or command."""
+    from simian.cli.context import found_monkeys
+
+    found = found_monkeys(settings or Globals())
+    if name not in found.monkeys:
+        return None
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name)(_function(found.monkeys[name], settings or Globals()))
+    command = typer.main.get_command(app)
+    command.name = name
+    return command
+
+
+def split_doc(doc: str) -> tuple[str, dict[str, str]]:
+    """The text of a docstring without its ``:param name:`` lines, and those by name."""
+    texts, params = [], {}
+    for line in doc.splitlines():
+        matched = PARAM.match(line.strip())
+        if matched:
+            params[matched[1]] = matched[2]
+        else:
+            texts.append(line)
+    return "\n".join(texts).strip(), params
+
+
+def _function(monkey: Monkey, settings: Globals) -> Callable[..., int]:
+    text, params = split_doc(monkey.doc)
+
+    def command(**given: Any) -> int:
+        from simian.cli.start import run_monkey
+
+        options = RunOptions.take_from(given)
+        # An option that was not given is left to the monkey, so that defaults of simian.yaml can come between.
+        own = {key: value for key, value in given.items() if value is not None and value != []}
+        return run_monkey(monkey.name, own, options, settings)
+
+    own = [_parameter(parameter, params.get(name, "")) for name, parameter in monkey.options.items()]
+    command.__doc__ = text
+    command.__signature__ = inspect.Signature([*own, *RUN_OPTIONS])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in [*own, *RUN_OPTIONS]} | {"return": int}
+    return command
+
+
+def _parameter(parameter: inspect.Parameter, help_text: str) -> inspect.Parameter:
+    flag = "--" + parameter.name.strip("_").replace("_", "-")
+    annotation = str if parameter.annotation is inspect.Parameter.empty else parameter.annotation
+    shown = parameter.default not in (inspect.Parameter.empty, None)
+    text = f"{help_text} [default: {parameter.default}]" if shown else help_text
+    required = parameter.default is inspect.Parameter.empty
+    wanted = annotation if required else annotation | None
+    option = typer.Option(flag, help=text)
+    default = inspect.Parameter.empty if required else None
+    return parameter.replace(annotation=Annotated[wanted, option], default=default)

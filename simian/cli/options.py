@@ -1,0 +1,57 @@
+"""The options of a run, the same for every monkey and for ``run``."""
+
+import inspect
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
+
+import typer
+
+from simian.errors import UsageError
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """``--for`` in seconds, or ``None`` for the default; the rest as on the line."""
+
+    for_s: float | None = None
+    seed: int | None = None
+    plan: bool = False
+    leashed: bool = False
+    note: str = ""
+    report: str | None = None
+    yes: bool = False
+    no_progress: bool = False
+
+    @classmethod
+    def take_from(cls, given: dict[str, Any]) -> "RunOptions":
+        """Take the run's options out of all that were given."""
+        span = given.pop("for_", None)
+        taken = {field.name: given.pop(field.name) for field in fields(cls) if field.name in given}
+        return cls(for_s=None if span is None else seconds(span, "--for"), **taken)
+
+
+def seconds(text: str, option: str) -> float:
+    """A duration such as ``30s`` or ``5m`` in seconds. Raises UsageError naming the option."""
+    from simian_filters.units import parse_duration_s
+
+    try:
+        return parse_duration_s(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
+
+
+def _option(name: str, flag: str, kind: Any, default: Any, text: str) -> inspect.Parameter:
+    annotation = Annotated[kind, typer.Option(flag, help=text)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+RUN_OPTIONS = [
+    _option("for_", "--for", str | None, None, "How long the faults stay: 500ms, 30s, 5m, 24h. [default: 30s]"),
+    _option("seed", "--seed", int | None, None, "The die's seed; a run with the same seed plans the same."),
+    _option("plan", "--plan", bool, False, "Print the plan; touch nothing."),
+    _option("leashed", "--leashed", bool, False, "Go as far as the baseline; record what would have been done."),
+    _option("note", "--note", str, "", "A note kept with the run."),
+    _option("report", "--report", str | None, None, "Write the report to this file (.txt, .md, .json)."),
+    _option("yes", "--yes", bool, False, "Do not ask before a run that reaches a region or more."),
+    _option("no_progress", "--no-progress", bool, False, "No live view."),
+]

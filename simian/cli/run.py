@@ -1,0 +1,26 @@
+"""``simian run``: an experiment by file or name."""
+
+import inspect
+from typing import Annotated, Any
+
+import typer
+
+from simian.cli.options import RUN_OPTIONS, RunOptions
+
+
+def run(**given: Any) -> int:
+    """Run an experiment, by file or name."""
+    from simian.cli.start import run_experiment
+
+    ctx, wanted = given.pop("ctx"), given.pop("wanted")
+    return run_experiment(wanted, RunOptions.take_from(given), ctx.obj)
+
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+_WANTED = Annotated[str, typer.Argument(metavar="FILE|NAME", help="An experiment's file, or the name of a shipped one.")]
+_OWN = [
+    inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context),
+    inspect.Parameter("wanted", _KEYWORD, annotation=_WANTED),
+]
+run.__signature__ = inspect.Signature([*_OWN, *RUN_OPTIONS])  # type: ignore[attr-defined]
+run.__annotations__ = {p.name: p.annotation for p in [*_OWN, *RUN_OPTIONS]} | {"return": int}

@@ -1,0 +1,42 @@
+"""What a command shows while a run goes on, and where its report is written."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from simian.cli.globals import Globals
+from simian.cli.live import View, open_view
+from simian.cli.options import RunOptions
+from simian.clock import SystemClock
+from simian.errors import UsageError
+
+FORMATS = {".txt": "text", ".md": "md", ".json": "json"}
+
+
+def view_for(settings: Globals, options: RunOptions) -> View:
+    """Live on a terminal, a line an event elsewhere, nothing for programs."""
+    silent = settings.json or settings.quiet
+    live = not options.no_progress
+    return open_view(sys.stdout, sys.stderr, SystemClock(), environ=os.environ, silent=silent, live=live)
+
+
+def report_format(path: Path) -> str:
+    """The format that a report's file name asks for. Raises UsageError."""
+    if path.suffix not in FORMATS:
+        raise UsageError(f"{path}: a report's file ends in {', '.join(FORMATS)}; this one ends in {path.suffix!r}")
+    return FORMATS[path.suffix]
+
+
+def write_report(record: Mapping[str, Any], path: Path) -> None:
+    """Write the report, whole or not at all. Raises UsageError where it cannot be written."""
+    from simian.report import render
+
+    text = render(record, report_format(path))
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.write_text(text if text.endswith("\n") else text + "\n")
+        new.replace(path)
+    except OSError as error:
+        raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from error

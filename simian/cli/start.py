@@ -1,0 +1,193 @@
+"""Start a run: plan it, ask where asking is due, spawn the runner, show what happens, tell the story."""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from simian import __version__
+from simian.cli.context import System, load_system
+from simian.cli.globals import Globals
+from simian.cli.live import View
+from simian.cli.options import RunOptions
+from simian.cli.show import report_format, view_for, write_report
+from simian.cli.spawn import pipes, spawn
+from simian.errors import JournalError, Refused, SimianError, UsageError
+from simian.fault import fault_from_words
+from simian.guardian import close_harmless
+from simian.monkey import Radius
+from simian.plan import Plan, by_hand, propose
+from simian.record import record_of
+from simian.request import RunRequest
+from simian.snapshot import topology_of
+from simian.verdict import exit_code
+
+ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+DEFAULT_FOR_S = 30.0
+
+
+def new_run() -> str:
+    """A name for a run: ten letters and digits that cannot be mistaken for one another."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(10))
+
+
+def run_monkey(name: str, given: Mapping[str, Any], options: RunOptions, settings: Globals) -> int:
+    """One run of a monkey, with the configuration's checks. Returns the exit code."""
+    system = load_system(settings)
+    chosen = {**system.config.monkeys.get(name, {}), **given}
+    return start(system, request_of(system, options, monkey=name, options_of=chosen), options, settings)
+
+
+def run_experiment(wanted: str, options: RunOptions, settings: Globals) -> int:
+    """One run of an experiment, by file or name. Returns the exit code."""
+    from simian.experiment import load_experiment
+
+    system = load_system(settings)
+    experiment = load_experiment(wanted)
+    request = request_of(system, options, monkey=experiment.monkey, options_of=experiment.options)
+    return start(system, replace(request, **experiment.for_request(request.checks, options.for_s)), options, settings)
+
+
+def request_of(
+    system: System, options: RunOptions, *, monkey: str | None, options_of: Mapping[str, Any]
+) -> RunRequest:
+    """The request of a run as the configuration would have it."""
+    return RunRequest(
+        run=new_run(),
+        system=system.name,
+        seed=options.seed if options.seed is not None else secrets.randbits(32),
+        settings=system.settings,
+        state_folder=str(system.state.path),
+        monkey=monkey,
+        options=dict(options_of),
+        for_s=options.for_s or DEFAULT_FOR_S,
+        leashed=options.leashed,
+        note=options.note,
+        version=__version__,
+        **system.for_request(),
+    )
+
+
+def start(system: System, request: RunRequest, options: RunOptions, settings: Globals) -> int:
+    """From the request to the exit code."""
+    if options.report:
+        report_format(Path(options.report))
+    request, plan = planned(system, request)
+    if options.plan:
+        show_plan(plan, request, settings)
+        return 0
+    agree(system, plan, options)
+    with contextlib.suppress(JournalError):  # the runner says it better, and refuses
+        close_harmless(system.journal(), system.clock)
+    with view_for(settings, options) as view:
+        live(system, replace(request, confirmed_plan_hash=plan.hash), view)
+    record = record_of(system.journal(), request.run)
+    for problem in system.feed_history():
+        print(f"warning: {problem}", file=sys.stderr)
+    tell(record, options, settings)
+    return exit_code(record["outcome"], record["verdict"], record["recovery"], leashed=request.leashed)
+
+
+def planned(system: System, request: RunRequest) -> tuple[RunRequest, Plan]:
+    """The plan, made here so that it can be shown and agreed to; the runner makes it again and compares."""
+    topology = topology_of(system.world(), system.name)
+    if request.monkey is None:
+        for stage in request.stages:
+            for words in stage["faults"]:
+                fault_from_words_or_usage(words)
+        return request, by_hand(request.stages, topology, request.seed)
+    monkey = system.monkeys().get(request.monkey)
+    given = monkey.checked(request.options)
+    request = replace(request, options=given)
+    return request, propose(monkey, topology, request.seed, given)
+
+
+def fault_from_words_or_usage(words: Mapping[str, Any]) -> None:
+    """Check one hand-written fault. Raises UsageError."""
+    try:
+        fault_from_words(words)
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from error
+
+
+def agree(system: System, plan: Plan, options: RunOptions) -> None:
+    """Ask before a region or more of somebody's own system is hit; without a terminal, refuse."""
+    if plan.radius < Radius.REGION or system.is_lab or options.yes or options.leashed:
+        return
+    reach = f"this run reaches a {plan.radius.name.lower()} of {system.name}"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Refused(f"{reach}; there is nobody to ask, so say --yes if that is meant")
+    print(f"{reach}: {', '.join(fault.target for fault in plan.faults)}", file=sys.stderr)
+    print("Go ahead? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Refused("you did not agree; nothing was touched")
+
+
+def show_plan(plan: Plan, request: RunRequest, settings: Globals) -> None:
+    """Print the plan."""
+    if settings.json:
+        print(json.dumps({"plan": {**plan.to_json(), "hash": plan.hash}}))
+        return
+    print(f"{plan.monkey or request.experiment} with seed {plan.seed} would reach a {plan.radius.name.lower()}:")
+    for stage in plan.stages:
+        print(f"  stage {stage.name} (settles {stage.settle_s:g} s)")
+        for fault in stage.faults:
+            fields = {k: v for k, v in fault.to_json().items() if k not in ("kind", "version", "was", fault.aim) and v}
+            print(f"    {fault.kind} {fault.target}", *(f"{k}={v}" for k, v in fields.items()))
+    print(f"for {request.for_s:g} s; plan {plan.hash}, topology {plan.topology_hash}; nothing was touched")
+
+
+def live(system: System, request: RunRequest, view: View) -> None:
+    """Spawn the runner and follow its events to their end; Ctrl-C asks it to stop, and waits until all is undone."""
+    process = spawn("simian.cli.runner_process", log=system.state.log("runner"), environment=os.environ)
+    to_runner, from_runner = pipes(process)
+
+    def ask_to_stop(number: int, frame: object) -> None:
+        with contextlib.suppress(OSError):
+            to_runner.write(json.dumps({"reason": f"{signal.Signals(number).name} at the command"}).encode() + b"\n")
+            to_runner.flush()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, ask_to_stop)
+    to_runner.write(json.dumps(request.to_json()).encode() + b"\n")
+    to_runner.flush()
+    failed: list[str] = []
+    for line in from_runner:
+        event = json.loads(line)
+        failed += event["reasons"] if event["event"] == "failed" else []
+        view.feed(event)
+    process.wait()
+    if failed:
+        raise SimianError("\n".join(failed))
+    wait_for_guardian(system, request.run)
+
+
+def wait_for_guardian(system: System, run: str) -> None:
+    """A runner that died is recovered by its guardian: wait for its end, so that the story is whole."""
+    from simian.owner import Owner
+
+    row = system.journal().run_row(run)
+    guardian = Owner(row["guardian_pid"] or -1, row["guardian_start_time"] or "-")
+    while row["ended"] is None and guardian.alive:
+        system.clock.wait(0.2)
+        row = system.journal().run_row(run)
+    if row["ended"] is None:
+        close_harmless(system.journal(), system.clock)
+
+
+def tell(record: Mapping[str, Any], options: RunOptions, settings: Globals) -> None:
+    """The story on stdout (or the one JSON document), and the report's file."""
+    from simian.report import render
+
+    if options.report:
+        write_report(record, Path(options.report))
+    if settings.json:
+        print(render(record, "json"))
+    elif not settings.quiet:
+        print(render(record, "text"))

@@ -1,18 +1,19 @@
 """simian.yaml: which system, through which drivers, within which limits."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from simian.drivers import PORTS, with_secrets
 from simian.errors import UsageError
-from simian.fields import AbortPart, CheckPart, Name, Part, Radius, check_problems, json_schema, validated
+from simian.fields import AbortPart, CheckPart, Name, Part, Problem, Radius, check_problems, json_schema, validated
 from simian.opening import why_closed
 from simian.probe import nearest
-from simian.yamlfile import Document, Path, load_yaml
+from simian.yamlfile import load_yaml
 
 Many = Field(strict=False)  # a list in the file, a tuple in the model
 PATHS = ("manifest",)  # settings of drivers that are files: relative ones are beside simian.yaml
@@ -75,7 +76,7 @@ class Config(Part):
     requests: DriverPart | None = None
     observer: DriverPart | None = None
     users: UsersPart | None = None
-    limits: LimitsPart = LimitsPart()
+    limits: LimitsPart = Field(default_factory=LimitsPart.model_construct)
     calendar: CalendarPart | None = None
     guards: Annotated[tuple[GuardPart, ...], Many] = ()
     plugins: Annotated[tuple[Name, ...], Many] = ()
@@ -111,7 +112,7 @@ def load_config(path: FilePath) -> Config:
         document.data["plugins"] = [str(folder / one) if isinstance(one, str) else one for one in given]
     if isinstance(history := document.data.get("history"), str) and "://" not in history:
         document.data["history"] = str(folder / history)
-    made = validated(document, Config, lambda found: list(_problems(found, document)))
+    made = validated(document, Config, _problems)
     made._folder = folder
     return made
 
@@ -135,21 +136,31 @@ def config_schema() -> dict[str, Any]:
     return json_schema(Config, "simian.yaml")
 
 
-def _problems(made: Config, document: Document) -> Iterator[tuple[Path, str]]:
-    missing = [(index, folder) for index, folder in enumerate(made.plugins) if not FilePath(folder).is_dir()]
-    for index, folder in missing:
-        yield ("plugins", index), f"{folder!r} is no folder; right would be one with .py files"
-    plugins = [folder for index, folder in enumerate(made.plugins) if (index, folder) not in missing]
-    yield from check_problems(made.steady_state, made.abort, plugins)
+def _problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    given = data.get("plugins")
+    folders = [folder for folder in given if isinstance(folder, str)] if isinstance(given, list) else []
+    yield from check_problems(data, [folder for folder in folders if FilePath(folder).is_dir()], ())
+    for index, folder in enumerate(folders):
+        if not FilePath(folder).is_dir():
+            yield ("plugins", index), f"{folder!r} is no folder; right would be one with .py files"
     for port, group in PORTS.items():
-        part = getattr(made, port)
-        known = {entry.name for entry in entry_points(group=group)}
-        if part and part.driver not in known:
-            yield (port, "driver"), f"no {port} driver is called {part.driver!r}; {nearest(part.driver, known)}"
-    if made.calendar:
-        said = why_closed(made.calendar.model_dump(mode="json", exclude_none=True), 0.0)
+        yield from _driver_problems(port, group, data.get(port))
+    yield from _calendar_problems(data.get("calendar"))
+
+
+def _driver_problems(port: str, group: str, section: object) -> Iterator[Problem]:
+    name = section.get("driver") if isinstance(section, Mapping) else None
+    known = {entry.name for entry in entry_points(group=group)}
+    if isinstance(name, str) and name not in known:
+        yield (port, "driver"), f"no {port} driver is called {name!r:.80}; {nearest(name, known)}"
+
+
+def _calendar_problems(section: object) -> Iterator[Problem]:
+    with suppress(ValidationError):  # the whole file's validation tells of it
+        calendar = CalendarPart.model_validate(section or {})
+        said = why_closed(calendar.model_dump(mode="json", exclude_none=True), 0.0)
         if "cannot be read" in said:
-            right = 'hours: "09:00-15:00", days: mon-fri, zone: Europe/Berlin, closed: [2026-12-20..2027-01-06]'
+            right = 'zone: Europe/Berlin, hours: "09:00-15:00", days: mon-fri, closed: [2026-12-20..2027-01-06]'
             yield ("calendar",), f"{said.partition(': ')[2]}; right would be like {right}"
 
 

@@ -1,7 +1,7 @@
 """An experiment's file as a frozen, validated model; and the experiments that come with simian, found by name."""
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
@@ -16,14 +16,16 @@ from simian.fields import (
     MaybeNone,
     Name,
     Part,
+    Problem,
     Radius,
     check_problems,
     json_schema,
+    parts,
     validated,
 )
 from simian.monkey import Monkey
 from simian.probe import AbortCondition, Check, nearest
-from simian.yamlfile import Path, load_yaml
+from simian.yamlfile import load_yaml
 
 PACKAGE = "simian_experiments"
 MOST_STAGES = 100
@@ -108,47 +110,48 @@ def load_experiment(
     *,
     plugins: Sequence[str] = (),
     monkeys: Mapping[str, Monkey] | None = None,
-    checks: Sequence[str] = (),
+    checks: Sequence[str] | None = None,
 ) -> Experiment:
     """An experiment by its file, or by the name of one that comes with simian. Raises UsageError with every problem.
 
     ``plugins``: folders whose probes it may use. ``monkeys``: where given, its monkey and options are checked, too.
     ``checks``: names of the configuration's checks, for abort conditions on them.
     """
-    document = load_yaml(_file(wanted))
 
-    def further(made: Experiment) -> list[tuple[Path, str]]:
-        known = checks or [abort.check for abort in made.abort if not made.steady_state]
-        return [
-            *check_problems(made.steady_state, made.abort, plugins, known),
-            *_fault_problems(made),
-            *_monkey_problems(made, monkeys),
-        ]
+    def further(data: Mapping[str, Any]) -> Iterator[Problem]:
+        elsewhere = checks if checks is not None else _aborted(data)
+        yield from check_problems(data, plugins, elsewhere)
+        yield from _fault_problems(data)
+        yield from _monkey_problems(data, monkeys)
 
-    return validated(document, Experiment, further)
+    return validated(load_yaml(_file(wanted)), Experiment, further)
 
 
-def _fault_problems(made: Experiment) -> list[tuple[Path, str]]:
-    found: list[tuple[Path, str]] = []
-    for number, stage in enumerate(made.stages):
+def _aborted(data: Mapping[str, Any]) -> list[str]:
+    """An experiment without checks of its own lives by the configuration's, which are not known here."""
+    return [] if data.get("steady_state") else [abort.check for _, abort in parts(data, "abort", AbortPart)]
+
+
+def _fault_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for number, stage in parts(data, "stages", StagePart):
         for index, words in enumerate(stage.faults):
             try:
                 fault_from_words(words)
             except (ValueError, TypeError) as error:
-                found.append((("stages", number, "faults", index), str(error)))
-    return found
+                yield ("stages", number, "faults", index), str(error)
 
 
-def _monkey_problems(made: Experiment, monkeys: Mapping[str, Monkey] | None) -> list[tuple[Path, str]]:
-    if monkeys is None or made.monkey is None:
-        return []
-    if made.monkey not in monkeys:
-        return [(("monkey",), f"no monkey is called {made.monkey!r}; {nearest(made.monkey, monkeys)}")]
+def _monkey_problems(data: Mapping[str, Any], monkeys: Mapping[str, Monkey] | None) -> Iterator[Problem]:
+    name, options = data.get("monkey"), data.get("options", {})
+    if monkeys is None or not isinstance(name, str) or not isinstance(options, Mapping):
+        return
+    if name not in monkeys:
+        yield ("monkey",), f"no monkey is called {name!r:.80}; {nearest(name, monkeys)}"
+        return
     try:
-        monkeys[made.monkey].checked(made.options)
+        monkeys[name].checked(options)
     except UsageError as error:
-        return [(("options",), what) for what in error.problems]
-    return []
+        yield from ((("options",), what) for what in error.problems)
 
 
 def find_experiments() -> dict[str, FilePath]:

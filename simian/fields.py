@@ -2,7 +2,8 @@
 
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
@@ -91,23 +92,32 @@ class AbortPart(Part):
 
 
 M = TypeVar("M", bound=BaseModel)
-Further = Callable[[M], list[tuple[Path, str]]]
+Problem = tuple[Path, str]
 
 
-def validated(document: Document, model: type[M], further: Further[M]) -> M:
-    """The document as this model. Raises UsageError with every problem.
+def validated(document: Document, model: type[M], further: Callable[[Mapping[str, Any]], Iterable[Problem]]) -> M:
+    """The document as this model. Raises UsageError with every problem, in the order of their lines.
 
-    ``further`` gives what the model itself cannot see, as (path, what is wrong); it is asked when the rest is right.
+    ``further`` finds in the bare data what the model itself cannot see; it must take data of any shape.
     """
+    problems = [(document.line(path), document.problem(path, what)) for path, what in further(document.data)]
+    made = None
     try:
         made = model.model_validate(document.data)
     except ValidationError as error:
-        problems = [_told(document, model, one) for one in error.errors(include_url=False)]
-        raise UsageError(list(dict.fromkeys(problems))) from error
-    problems = [document.problem(path, what) for path, what in further(made)]
-    if problems:
-        raise UsageError(problems)
+        found = error.errors(include_url=False)
+        problems += [(document.line(one["loc"]), _told(document, model, one)) for one in found]
+    if problems or made is None:
+        raise UsageError(list(dict.fromkeys(text for _, text in sorted(problems, key=lambda one: one[0]))))
     return made
+
+
+def parts(data: Mapping[str, Any], key: str, model: type[M]) -> Iterator[tuple[int, M]]:
+    """Those items of a list that are right in themselves, with their index."""
+    items = data.get(key)
+    for index, item in enumerate(items if isinstance(items, list) else []):
+        with suppress(ValidationError):  # the whole file's validation tells of it
+            yield index, model.model_validate(item)
 
 
 _KINDS = {
@@ -159,24 +169,26 @@ def _is_model(thing: Any) -> bool:
     return isinstance(thing, type) and not isinstance(thing, types.GenericAlias) and issubclass(thing, BaseModel)
 
 
-def check_problems(
-    checks: Sequence[CheckPart], aborts: Sequence[AbortPart], plugins: Sequence[str], known: Sequence[str] = ()
-) -> list[tuple[Path, str]]:
-    """What is wrong with ``steady_state`` and ``abort``. ``known``: checks that stand elsewhere."""
-    found: list[tuple[Path, str]] = []
-    names = [check.check for check in checks]
-    for index, check in enumerate(checks):
+def check_problems(data: Mapping[str, Any], plugins: Sequence[str], known: Iterable[str]) -> Iterator[Problem]:
+    """What is wrong with ``steady_state`` and ``abort``. ``known``: names of checks that stand elsewhere."""
+    checks: dict[str, CheckPart] = {}
+    for index, check in parts(data, "steady_state", CheckPart):
         place: Path = ("steady_state", index)
-        if check.check in names[:index]:
-            found.append(((*place, "check"), f"{check.check!r} is there twice; give each check a name of its own"))
-        found += [((*place, *key), what) for key, what in _check(check, plugins)]
-    for index, abort in enumerate(aborts):
-        if abort.check not in {*names, *known}:
-            hint = nearest(abort.check, {*names, *known})
-            found.append((("abort", index, "check"), f"no check is called {abort.check!r}; {hint}"))
-        wanted = next((check for check in checks if check.check == abort.check), None)
-        found += [(("abort", index), what) for what in _abort(abort, wanted)]
-    return found
+        if check.check in checks:
+            yield (*place, "check"), f"{check.check!r} is there twice; give each check a name of its own"
+        checks[check.check] = check
+        yield from (((*place, *key), what) for key, what in _check(check, plugins))
+    names = {*known, *_names(data.get("steady_state"))}
+    for index, abort in parts(data, "abort", AbortPart):
+        if abort.check not in names:
+            yield ("abort", index, "check"), f"no check is called {abort.check!r}; {nearest(abort.check, names)}"
+        yield from ((("abort", index), what) for what in _abort(abort, checks.get(abort.check)))
+
+
+def _names(checks: object) -> list[str]:
+    """Names of all checks, those that are wrong otherwise included."""
+    rows = checks if isinstance(checks, list) else []
+    return [str(row["check"]) for row in rows if isinstance(row, Mapping) and "check" in row]
 
 
 def _check(check: CheckPart, plugins: Sequence[str]) -> list[tuple[Path, str]]:

@@ -43,14 +43,16 @@ class Document:
     data: dict[str, Any]
     places: Mapping[Path, Place]
 
+    def line(self, path: Path) -> int:
+        """The line of what is there; of what is missing, that of the nearest part around it."""
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, (1, 1))[0]
+
     def problem(self, path: Path, what: str) -> str:
-        """``file:line: key: what``; for what is not there, the line of the nearest part that is."""
-        known = path
-        while known and known not in self.places:
-            known = known[:-1]
-        line = self.places.get(known, (1, 1))[0]
+        """``file:line: key: what``."""
         key = ".".join(map(str, path))
-        return f"{self.name}:{line}: {key}: {what}" if key else f"{self.name}:{line}: {what}"
+        return f"{self.name}:{self.line(path)}: {key}: {what}" if key else f"{self.name}:{self.line(path)}: {what}"
 
 
 def load_yaml(path: FilePath) -> Document:

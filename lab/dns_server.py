@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import logging
 import struct
-from typing import Any
+from typing import Any, cast
 
 from dnslib import AAAA, CLASS, CNAME, EDNS0, NS, QTYPE, RR, SOA, TXT, A, DNSError, DNSRecord, EDNSOption
 
@@ -28,8 +28,7 @@ class DnsServer(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)  # of Python 3.11 its class does not say so
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         if self._transport is not None and (answer := self.answer(data, str(addr[0]))):

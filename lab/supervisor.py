@@ -106,12 +106,13 @@ class Supervisor:
         for child in self._children.values():
             if child.again_at is not None and child.again_at <= now:
                 self._start(child)
-        if self._changed:
-            self._write()
+        self._write_if_changed()
 
     def _patience(self) -> float | None:
-        waits = [child.again_at for child in self._children.values() if child.again_at is not None]
-        return max(0.0, min(waits) - time.monotonic()) if waits else None
+        now = time.monotonic()
+        waits = [child.again_at - now for child in self._children.values() if child.again_at is not None]
+        waits += [_LAST_RESTART_S] if self._changed else []
+        return max(0.0, min(waits)) if waits else None
 
     # --- nodes
 
@@ -120,7 +121,12 @@ class Supervisor:
 
     def _start(self, child: _Child) -> None:
         child.again_at, child.born = None, time.monotonic()
-        child.pid = os.fork()
+        try:
+            child.pid = os.fork()
+        except OSError as error:  # no memory or no more processes just now: later, rather than never
+            log.error("%s cannot be started: %s", child.spec.name, error)
+            child.again_at = time.monotonic() + _LAST_RESTART_S
+            return
         if child.pid == 0:
             self._be(child.spec)
         started = start_time_of(child.pid) or "0"
@@ -165,6 +171,14 @@ class Supervisor:
     def _write(self) -> None:
         self._manifest.write()
         self._changed = False
+
+    def _write_if_changed(self) -> None:
+        """A full disk must not end the lab: it is tried again later."""
+        try:
+            if self._changed:
+                self._write()
+        except OSError as error:
+            log.error("the manifest cannot be written: %s", error)
 
     def _end(self) -> None:
         identities = [process.identity for process in self._manifest.processes.values() if process.identity]
@@ -241,7 +255,7 @@ class Supervisor:
             child.restart_s = _FIRST_RESTART_S
             if child.pid is None:
                 self._start(child)
-        self._write()
+        self._write_if_changed()
         return {"ok": True} | self._listed(child)
 
     def _listed(self, child: _Child) -> dict[str, Any]:

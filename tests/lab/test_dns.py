@@ -51,7 +51,7 @@ class Server:
     def led(self, subnet: str) -> str:
         """The same for many, without packets."""
         records = self.zones.resolve("api.geo.lab", "A", ipaddress.ip_address(_split(subnet)[0])).records
-        return records[-1].name.partition(".")[0]
+        return str(records[-1].name).partition(".")[0]
 
     def ask(self, method: str, path: str = "", body: Any = None, key: str = "key") -> Response:
         data = b"" if body is None else json.dumps(body).encode()

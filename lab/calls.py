@@ -82,13 +82,18 @@ class Caller:
     def __init__(self, pool: Pool, rules: Rules) -> None:
         self._pool, self._rules = pool, rules
 
-    async def hold_back(self, trace: Trace, callee: Callee) -> int | None:
-        """Apply the client-side rules: wait, and the status the call shall end with unmade, if any."""
+    async def hold_back(self, trace: Trace, callee: Callee, timeout_s: float) -> int | None:
+        """Apply the client-side rules: wait, and the status the call shall end with unmade, if any.
+
+        Raises TimedOut when the wait is longer than ``timeout_s``; costs next to nothing when there is no rule.
+        """
         decision = self._rules.decide("client", callee.service)
         if decision.marks:
             trace.mark(decision.marks)
         if decision.delay_ms:
-            await asyncio.sleep(decision.delay_ms / 1000)
+            await asyncio.sleep(min(decision.delay_ms / 1000, timeout_s))
+            if decision.delay_ms > timeout_s * 1000:
+                raise TimedOut(f"held back for longer than {timeout_s:g} s")
         return decision.status
 
     async def call(
@@ -106,20 +111,14 @@ class Caller:
 
         Only an answer below 500 counts as a hop that worked; any status is returned.
         """
-        started = time.monotonic()
+        until = time.monotonic() + timeout_s
         try:
-            async with asyncio.timeout(timeout_s):
-                status = await self.hold_back(trace, callee)
+            status = await self.hold_back(trace, callee, timeout_s)
             if status is None:
-                left_s = timeout_s - (time.monotonic() - started)
-                response = await self._pool.request(
-                    callee.host, callee.port, method, path, headers, body, max(left_s, 0.001)
-                )
+                left_s = max(until - time.monotonic(), 0.001)
+                response = await self._pool.request(callee.host, callee.port, method, path, headers, body, left_s)
             else:
                 response = Response(status, b"injected fault\n")
-        except TimeoutError:
-            trace.failed(callee.name)
-            raise TimedOut(f"held back for longer than {timeout_s:g} s") from None
         except HttpError:
             trace.failed(callee.name)
             raise

@@ -5,17 +5,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from .calls import Callee, Caller, Health
-from .http import HttpError, TimedOut
+from .http import HttpError
 from .memcache import Memcache
 from .trace import Trace
 
 TRY_S = 0.1
 DEEP_TRY_S = 2.0
-EXPIRES_S = 60
+EXPIRES_S = 300
 READ_TRIES = 2
 STALE_LIMIT = 10_000
 _CATCH_UP_S = 0.5
-_TASK_LIMIT = 2_000
+TASK_LIMIT = 2_000
 
 
 @dataclass(slots=True)
@@ -39,20 +39,18 @@ class Caches:
         self.stale_dropped = 0
 
     async def get(self, key: str, trace: Trace) -> bytes | None:
-        """The value from the nearest cache that has it, of the nearest two that live."""
+        """The value, from the nearest cache that answers; all are written alike, so a miss there is a miss."""
         for callee in self._health.ordered(self._callees)[:READ_TRIES]:
-            memcache = self._zonal[callee.name].memcache
             try:
-                async with asyncio.timeout(TRY_S):
-                    value = await self._held_back(trace, callee, lambda it=memcache: it.get(key))  # type: ignore[misc]
-            except (HttpError, TimeoutError):
+                await self._hold_back(trace, callee, TRY_S)
+                value = await self._zonal[callee.name].memcache.get(key)
+            except HttpError:
                 self._health.bad(callee.name)
                 trace.failed(callee.name)
                 continue
             self._health.good(callee.name)
             trace.called(callee.name)
-            if value is not None:
-                return value
+            return value
         return None
 
     async def probe(self, trace: Trace) -> bool:
@@ -60,7 +58,8 @@ class Caches:
         nearest = self._callees[0]
         memcache = Memcache(nearest.host, nearest.port, timeout_s=DEEP_TRY_S)
         try:
-            await self._held_back(trace, nearest, lambda: memcache.get("deep"))
+            await self._hold_back(trace, nearest, DEEP_TRY_S)
+            await memcache.get("deep")
         except HttpError:
             trace.failed(nearest.name)
             return False
@@ -69,46 +68,40 @@ class Caches:
         trace.called(nearest.name)
         return True
 
-    async def _held_back(
-        self, trace: Trace, callee: Callee, ask: Callable[[], Awaitable[bytes | None]]
-    ) -> bytes | None:
-        if await self._caller.hold_back(trace, callee) is not None:
+    async def _hold_back(self, trace: Trace, callee: Callee, timeout_s: float) -> None:
+        if await self._caller.hold_back(trace, callee, timeout_s) is not None:
             raise HttpError("injected fault")
-        return await ask()
 
     def fill(self, key: str, value: bytes, trace: Trace) -> None:
         """Keep what was read from the store, unless something newer is there already; not waited for."""
-        self._to_all(key, trace, lambda it: it.add(key, value, EXPIRES_S), must=False)
+        for zonal in self._zonal.values():
+            if zonal.memcache.offer(key, value, EXPIRES_S):
+                trace.started(zonal.callee.name)
 
     def put(self, key: str, value: bytes, trace: Trace) -> None:
         """Keep what was written; not waited for."""
-        self._to_all(key, trace, lambda it: it.set(key, value, EXPIRES_S), must=True)
+        self._to_all(key, trace, lambda memcache: memcache.set(key, value, EXPIRES_S))
 
     def drop(self, key: str, trace: Trace) -> None:
         """Ensure that it is gone; not waited for."""
-        self._to_all(key, trace, lambda it: it.delete(key), must=True)
+        self._to_all(key, trace, lambda memcache: memcache.delete(key))
 
-    def _to_all(self, key: str, trace: Trace, act: Callable[[Memcache], Awaitable[None]], *, must: bool) -> None:
+    def _to_all(self, key: str, trace: Trace, act: Callable[[Memcache], Awaitable[None]]) -> None:
         for zonal in self._zonal.values():
             trace.started(zonal.callee.name)
-            if len(self._tasks) >= _TASK_LIMIT or key in zonal.stale:
-                if must:
-                    self._note_stale(zonal, key)
+            if len(self._tasks) >= TASK_LIMIT or key in zonal.stale:
+                self._note_stale(zonal, key)
                 continue
-            task = asyncio.get_running_loop().create_task(self._act(zonal, key, act, must))
+            task = asyncio.get_running_loop().create_task(self._act(zonal, key, act))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _act(self, zonal: _Zonal, key: str, act: Callable[[Memcache], Awaitable[None]], must: bool) -> None:
+    async def _act(self, zonal: _Zonal, key: str, act: Callable[[Memcache], Awaitable[None]]) -> None:
         try:
-            async with asyncio.timeout(TRY_S):
-                if await self._caller.hold_back(Trace(self._node), zonal.callee) is not None:
-                    raise HttpError("injected fault")
-                await act(zonal.memcache)
-        except (HttpError, TimeoutError):
-            self._health.bad(zonal.callee.name)
-            if must:
-                self._note_stale(zonal, key)
+            await self._hold_back(Trace(self._node), zonal.callee, TRY_S)
+            await act(zonal.memcache)
+        except HttpError:
+            self._note_stale(zonal, key)
 
     def _note_stale(self, zonal: _Zonal, key: str) -> None:
         if len(zonal.stale) >= STALE_LIMIT:
@@ -117,19 +110,21 @@ class Caches:
         zonal.stale[key] = None
 
     async def catch_up(self) -> None:
-        """Until cancelled: delete what could not be written, as soon as a cache is back."""
+        """Until cancelled: keep connected, and delete what could not be written as soon as a cache is back."""
         while True:
+            await asyncio.gather(*(self._catch_up(zonal) for zonal in self._zonal.values()))
             await asyncio.sleep(_CATCH_UP_S)
-            for zonal in self._zonal.values():
-                await self._catch_up(zonal)
 
-    async def _catch_up(self, zonal: _Zonal) -> None:
-        for key in list(zonal.stale):
-            try:
+    @staticmethod
+    async def _catch_up(zonal: _Zonal) -> None:
+        try:
+            async with asyncio.timeout(_CATCH_UP_S):
+                await zonal.memcache.connect()
+            for key in list(zonal.stale):
                 await zonal.memcache.delete(key)
-            except (HttpError, TimedOut):
-                return
-            zonal.stale.pop(key, None)
+                zonal.stale.pop(key, None)
+        except (HttpError, TimeoutError):
+            return  # what is left is tried again
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -8,6 +8,7 @@ from .http import Closed, ConnectRefused, HttpError, Malformed, TimedOut
 from .http_message import VIEW
 
 WAITING_LIMIT = 1000
+OFFER_LIMIT_B = 64 << 10
 
 
 class CacheBusy(HttpError):
@@ -56,6 +57,14 @@ class _Connection(asyncio.BufferedProtocol):
             self._waiting.append(future)
             self._transport.write(command)
         return future
+
+    def offer(self, command: bytes) -> bool:
+        """Send a command that is not answered; false when it is not to be had just now."""
+        transport = self._transport
+        if not self.usable or transport is None or transport.get_write_buffer_size() > OFFER_LIMIT_B:
+            return False
+        transport.write(command)
+        return True
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return VIEW
@@ -107,10 +116,14 @@ class Memcache:
         """Keep a value."""
         self._expect(await self._ask(self._storing(b"set", key, value, expires_in_s)), b"STORED")
 
-    async def add(self, key: str, value: bytes, expires_in_s: int) -> None:
-        """Keep a value unless there is one."""
-        answer = await self._ask(self._storing(b"add", key, value, expires_in_s))
-        self._expect(answer, b"STORED", b"NOT_STORED")
+    def offer(self, key: str, value: bytes, expires_in_s: int) -> bool:
+        """Have a value kept unless there is one, if the connection is there and has room; nothing is answered."""
+        command = b"add %b 0 %d %d noreply\r\n%b\r\n" % (key.encode(), expires_in_s, len(value), value)
+        return self._connection is not None and self._connection.offer(command)
+
+    async def connect(self) -> None:
+        """Have a connection, if need be a new one."""
+        await self._connected()
 
     async def delete(self, key: str) -> None:
         """Ensure that it is gone."""

@@ -23,6 +23,11 @@ CREATE INDEX IF NOT EXISTS kv_by_bucket ON kv (bucket);
 CREATE TABLE IF NOT EXISTS hints (
     peer TEXT NOT NULL, id INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (peer, id)) WITHOUT ROWID;
 """
+_UPSERT = """
+INSERT INTO kv VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
+    value = excluded.value, timestamp_us = excluded.timestamp_us, tombstone = excluded.tombstone,
+    fingerprint = excluded.fingerprint
+"""
 
 
 class Row(NamedTuple):
@@ -110,7 +115,7 @@ class Replica:
         if before is not None and before.rank >= row.rank:
             return
         bucket, fingerprint = bucket_of(row.key), row.fingerprint
-        self._db.execute("INSERT OR REPLACE INTO kv VALUES (?, ?, ?, ?, ?, ?)", (*row, bucket, fingerprint))
+        self._db.execute(_UPSERT, (*row, bucket, fingerprint))
         self.digest[bucket] ^= fingerprint ^ (before.fingerprint if before is not None else 0)
         self.keys += before is None
 

@@ -18,7 +18,7 @@ NEAR_TIMEOUT_S = 0.4
 FAR_TIMEOUT_S = 5.0
 BATCH_LIMIT = 500
 WAITING_LIMIT = 10_000
-_LINGER_S = 0.05
+_LINGER_S = 0.1
 _PAUSE_S = (0.2, 1.0)  # after a delivery that failed: first, longest
 
 
@@ -60,6 +60,17 @@ class Lane:
         self._waiting: list[_Asked] = []
         self._under_way: set[asyncio.Task[None]] = set()
         self._failing = False
+
+    def close(self) -> None:
+        """Stop; what is under way is not heard of any more."""
+        for task in self._under_way:
+            task.cancel()
+        self._waiting.clear()
+
+    @property
+    def failing(self) -> bool:
+        """Whether it did not answer the last time."""
+        return self._failing
 
     def get(self, key: str, trace: Trace) -> "asyncio.Future[Row | None]":
         """The peer's row; the future fails with an HttpError when the peer does not answer in time."""

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simian.histogram import SMALLEST_MS, Histogram
@@ -18,11 +18,13 @@ def true_quantile(values: list[float], q: float) -> float:
     return sorted(values)[max(1, math.ceil(round(q * len(values), 9))) - 1]
 
 
+@settings(deadline=None)
 @given(st.lists(milliseconds, min_size=1, max_size=300), shares)
 def test_a_quantile_is_within_one_percent_of_the_sorted_list(values: list[float], q: float) -> None:
     assert Histogram.of(values).quantile(q) == pytest.approx(true_quantile(values, q), rel=0.01)
 
 
+@settings(deadline=None)
 @given(st.lists(milliseconds), st.lists(milliseconds))
 def test_merging_equals_recording_all(some: list[float], more: list[float]) -> None:
     merged, other = Histogram.of(some), Histogram.of(more)
@@ -32,6 +34,7 @@ def test_merging_equals_recording_all(some: list[float], more: list[float]) -> N
     assert other == Histogram.of(more)
 
 
+@settings(deadline=None)
 @given(st.lists(milliseconds))
 def test_it_survives_json(values: list[float]) -> None:
     histogram = Histogram.of(values)

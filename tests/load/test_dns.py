@@ -6,7 +6,7 @@ from typing import Any
 
 import dnslib
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simian.load import dnswire
@@ -74,6 +74,7 @@ def test_a_name_that_points_to_itself_is_a_bad_packet() -> None:
         dnswire.parse(b"\0\1\x80\0\0\1\0\0\0\0\0\0\xc0\x0c\0\1\0\1")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_garbage_is_a_bad_packet_and_nothing_worse(noise: bytes, at: int) -> None:
     good = answer_to(dnswire.question(1, NAME, SUBNET))

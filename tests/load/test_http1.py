@@ -1,7 +1,7 @@
 """The reader of answers, fed in pieces of any size."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simian.load.http1 import BUFFER_B, Malformed, Reader, Response
@@ -14,7 +14,7 @@ ANSWERS = [
     HEAD + b"Transfer-Encoding: chunked\r\ncontent-length: 99\r\n\r\n0\r\n\r\n",
     b"HTTP/1.1 204 Gone\r\nX-Lab-Way: direct\r\n\r\n",
     b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"content-length: 1\r\n\r\nx",
-    HEAD + b"content-length: 40000\r\n\r\n" + b"y" * 40_000,
+    HEAD + b"content-length: 20000\r\n\r\n" + b"y" * 20_000,
 ]
 
 
@@ -31,6 +31,7 @@ def feed(reader: Reader, data: bytes, sizes: list[int]) -> list[Response]:
     return found
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(ANSWERS) - 1), st.lists(st.integers(1, 50), min_size=1, max_size=5))
 def test_an_answer_ends_where_it_ends_however_it_is_cut(which: int, sizes: list[int]) -> None:
     reader = Reader()
@@ -80,6 +81,7 @@ def test_garbage_is_malformed(garbage: bytes) -> None:
         feed(Reader(), garbage, [4096])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_noise_is_malformed_and_nothing_worse(noise: bytes) -> None:
     for data in (noise, HEAD + noise, HEAD + b"transfer-encoding: chunked\r\n\r\n" + noise):

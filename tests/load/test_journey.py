@@ -142,7 +142,7 @@ def test_a_silent_gateway_costs_one_try_and_not_the_deadline(street: Street, run
     async def body() -> Any:
         async with street(say(GOOD), say(GOOD)) as here:
             here.gateways[0].answer = lambda head: b" "  # the beginning of an answer that never comes
-            here.users.patience = Patience(deadline_s=5.0, try_s=0.1)
+            here.users.patience = Patience(deadline_s=30.0, try_s=0.5)
             return await here.users.ask("play")
 
     seen = run(body)

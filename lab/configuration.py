@@ -25,7 +25,8 @@ def configuration(manifest: Manifest) -> dict[str, Any]:
     return {
         "system": "lab",
         "platform": {"driver": "process", "manifest": str(manifest.files.manifest)},
-        "network": {"driver": "toxiproxy", "servers": servers, "links": links},
+        "network": {"driver": "toxiproxy", "servers": servers, "links": links,
+                    "nodes": {region: f"proxy-{region}" for region in REGIONS}},
         "requests": {"driver": "filter", "services": services},
         "observer": {"driver": "socket"},
         "users": {"feed": layout.node("users").address},

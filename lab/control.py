@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -28,7 +29,7 @@ from .readiness import ready
 __all__ = ["LabError", "Manifest", "down", "logs", "manifest_path", "status", "up"]
 
 _POLL_S = 0.02
-_SUPERVISOR_S = 10.0  # imports and thirty forks on a slow machine
+_SUPERVISOR_S = 30.0  # imports and thirty forks, on a machine that is busy with other things
 _DOWN_S = 8.0
 
 
@@ -228,7 +229,8 @@ def _spawn_supervisor(files: Files) -> bool:
                 start_new_session=True, timeout=_SUPERVISOR_S)
         finally:
             os.close(write)
-        word = told.read()
+        heard, _, _ = select.select([told], [], [], _SUPERVISOR_S)
+        word = told.read() if heard else f"nothing for {_SUPERVISOR_S:g} s"
     if word not in (UP, ADDRESS_TAKEN):
         raise LabError("the lab's supervisor could not start: " + " / ".join(_tail(files, "supervisor", 5)))
     return word == UP

@@ -86,6 +86,9 @@ class _ServerConnection(Message):
         self._broken = True
         self._waiting.clear()
         self.resume_writing()
+        if self._task is not None:
+            # Nobody waits for the answer: work for those who gave up is what keeps an overload going.
+            self._task.cancel()
 
     def pause_writing(self) -> None:
         if self._writable is None:
@@ -218,7 +221,10 @@ class Server:
 
 
 async def start_server(host: str, port: int, handler: Handler) -> Server:
-    """Listen on ``host:port`` (port 0: any). A request whose handler raises is answered 500 and logged."""
+    """Listen on ``host:port`` (port 0: any).
+
+    A request whose handler raises is answered 500 and logged; a handler whose client has gone is cancelled.
+    """
     connections: set[_ServerConnection] = set()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(

@@ -146,13 +146,18 @@ class Members:
         title = request.query.get("title") or _title(member, at_us)
         value = {"title": title, "position_s": _whole(request.query.get("position_s"), at_us // 1_000_000 % 7200)}
         key = f"progress:{member}"
-        await self._store.put(key, value, at_us, trace)
-        if time.time_ns() // 1000 - at_us < FRESH_S * 1e6:
-            shown = {"value": value, "timestamp_us": at_us}
-            self._caches.put(key, json.dumps(shown, separators=(",", ":")).encode(), trace)
-        else:
-            self._caches.drop(key, trace)
-        self._announcer.announce(key, at_us, trace)
+        shown = {"value": value, "timestamp_us": at_us}
+        written = False
+        try:
+            await self._store.put(key, value, at_us, trace)
+            written = True
+        finally:
+            # A write that failed, or was given up, may have been made all the same: the caches must not hide it.
+            if written and time.time_ns() // 1000 - at_us < FRESH_S * 1e6:
+                self._caches.put(key, json.dumps(shown, separators=(",", ":")).encode(), trace)
+            else:
+                self._caches.drop(key, trace)
+            self._announcer.announce(key, at_us if written else 0, trace)
         return {"member": member, "progress": value, "timestamp_us": at_us}
 
 

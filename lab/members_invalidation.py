@@ -16,6 +16,7 @@ from .trace import Trace
 
 QUEUE = "invalidations"
 WAITING_LIMIT = 10_000
+MAX_RECEIVES = 150
 _BATCH = 10
 _POLL_S = 5
 _HIDDEN_S = 2
@@ -39,7 +40,7 @@ class Announcer:
         return len(self._waiting)
 
     def announce(self, key: str, timestamp_us: int, trace: Trace) -> None:
-        """Say that a key was written at that time; not waited for. Past the limit the oldest is dropped."""
+        """Say that a key was written at that time (0: perhaps); not waited for. Past the limit the oldest is dropped."""
         if len(self._waiting) >= WAITING_LIMIT:
             self._waiting.popleft()
             self.dropped += 1
@@ -97,7 +98,8 @@ class Invalidator:
         """Delete one key; whether that settles it.
 
         While the write itself has not been replicated to this region, the next reader would fill the caches with the
-        old value: then the message stays, and comes again.
+        old value: then the message stays, and comes again. After ``MAX_RECEIVES`` it is let go: such a write was lost,
+        or the caches' own expiry ends what is stale soon after.
         """
         try:
             shape = json.loads(received.body)
@@ -113,7 +115,7 @@ class Invalidator:
         self._caches.drop(key, trace)
         if settled:
             self._drop_again(key)
-        return settled
+        return settled or received.receives >= MAX_RECEIVES
 
     def _drop_again(self, key: str) -> None:
         """A reader that had read the old value just before may still fill it in: so once more, a little later."""

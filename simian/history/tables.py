@@ -21,7 +21,6 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
-    desc,
 )
 
 from simian.history.moment import from_us, to_us
@@ -104,11 +103,9 @@ runs = Table(
     Column("notes", Document),
     Column("more", Document, nullable=False),
 )
+# Each way to filter has an index that already is in the order of its pages (read backwards: newest first).
 for _filter in ((), ("monkey",), ("verdict",), ("outcome",), ("monkey", "verdict")):
-    _columns = (*_filter, "started", "run")
-    Index(
-        f"ix_runs_{'_'.join(_columns)}", *(runs.c[name] for name in _filter), desc("started"), desc("run"), _table=runs
-    )
+    Index(None, *(runs.c[name] for name in (*_filter, "started", "run")))
 
 
 def _part(name: str, *columns: Column[Any]) -> Table:

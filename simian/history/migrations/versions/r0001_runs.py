@@ -64,8 +64,8 @@ def upgrade() -> None:
     """Make all tables."""
     _make_runs()
     for filters in _FILTERS:
-        indexed = [*filters, sa.desc("started"), sa.desc("run")]
-        op.create_index("_".join(["ix_runs", *filters, "started", "run"]), "runs", indexed)
+        indexed = [*filters, "started", "run"]
+        op.create_index("_".join(["ix_runs", *indexed]), "runs", indexed)
     for name, columns in _PARTS.items():
         _make_part(name, [sa.Column(column, kind()) for column, kind in columns.items()])
 

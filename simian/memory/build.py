@@ -41,7 +41,8 @@ def build_state(
 def state_from(settings: Mapping[str, Any], shared: MutableMapping[str, Any]) -> MemoryState:
     """The one state that the memory drivers of a world share (``shared["memory"]``); made on the first call.
 
-    Settings, all optional: ``seed``, ``regions``, ``zones``, ``services``, ``weaknesses``.
+    Settings, all optional: ``seed``, ``regions``, ``zones``, ``services``, ``weaknesses``. Its simulated clock
+    becomes the world's (``shared["clock"]``), for nothing would happen in it on any other.
     """
     if "memory" not in shared:
         unknown = sorted(set(settings) - set(_SETTINGS))
@@ -49,7 +50,8 @@ def state_from(settings: Mapping[str, Any], shared: MutableMapping[str, Any]) ->
             raise UsageError([f"memory: no setting {key!r}; there are: {', '.join(_SETTINGS)}" for key in unknown])
         given = {key: value for key, value in settings.items() if key != "driver"}
         clock = shared.get("clock")
-        shared["memory"] = build_state(**given, clock=clock if isinstance(clock, SimulatedClock) else None)
+        made = build_state(**given, clock=clock if isinstance(clock, SimulatedClock) else None)
+        shared["memory"], shared["clock"] = made, made.clock
     state: MemoryState = shared["memory"]
     return state
 

@@ -24,7 +24,11 @@ class SimulatedClock:
 
     def now(self) -> float:
         """Seconds since the epoch, UTC."""
-        return self._start + self._elapsed
+        return self.wall(self._elapsed)
+
+    def wall(self, elapsed: float) -> float:
+        """The wall clock at this elapsed second: exactly what ``now`` tells then."""
+        return self._start + elapsed
 
     def elapsed(self) -> float:
         """Seconds since this clock was made."""

@@ -14,6 +14,7 @@ from simian.memory.answers import Delays
 _EXACT_BELOW = 30.0
 _NOISE_POINTS = 64
 _SPREAD = 0.35  # of the logarithm of a service's own time
+_LUMPS = 8  # what many requests do not share out evenly comes in so many lumps
 _PER_LOG = 1 / math.log(GROWTH)
 
 
@@ -99,4 +100,5 @@ def times(rng: Random, seen: Profile, count: int) -> list[tuple[tuple[int, bool]
         return [(seen.points[int(die() * many)], 1) for _ in range(count)]
     each, rest = divmod(count, many)
     found = [(point, each * k) for point, k in seen.spread]
-    return found + [(seen.points[int(die() * many)], 1) for _ in range(rest)]
+    portion = max(1, rest // _LUMPS)
+    return found + [(seen.points[int(die() * many)], min(portion, rest - i)) for i in range(0, rest, portion)]

@@ -48,20 +48,20 @@ class MemoryState:
         self.traffic = Traffic(at_home(self.regions), self.habits.ttl_s)
         self.modes = dict.fromkeys(self.regions, Modes())
         self.version, self.changed_at = 0, self.clock.elapsed()
-        self._listeners: list[Callback] = []
+        self._listeners: list[tuple[Callback, Callback]] = []
         self._lock = threading.RLock()
         for one in self.nodes.values():
             one.since = one.since or self.clock.now()
 
-    def subscribe(self, before_change: Callback) -> None:
-        """Call this before each change, and whenever somebody reads what the past adds up to."""
-        self._listeners.append(before_change)
+    def subscribe(self, before_change: Callback, after_change: Callback) -> None:
+        """Call these around each change; the first also whenever somebody reads what the past adds up to."""
+        self._listeners.append((before_change, after_change))
 
     def settle(self) -> None:
         """Let subscribers account for the time up to now."""
         with self._lock:
-            for listener in self._listeners:
-                listener()
+            for before_change, _ in self._listeners:
+                before_change()
 
     @contextmanager
     def change(self) -> Iterator[None]:
@@ -71,6 +71,8 @@ class MemoryState:
             yield
             self.version += 1
             self.changed_at = self.clock.elapsed()
+            for _, after_change in self._listeners:
+                after_change()
 
     def node(self, name: str) -> MemoryNode:
         """The node of that name. Raises NoSuchTarget."""

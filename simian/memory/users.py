@@ -67,7 +67,7 @@ class Users:
         self._services: Services | None = None
         self._trips: dict[tuple[str, bool], list[Trip]] = {}
         self._tick = 0
-        state.subscribe(self.settle)
+        state.subscribe(self.settle, self._plan)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Hand each slice from now on to the subscriber."""
@@ -115,9 +115,8 @@ class Users:
                 if n:
                     trips = self._trips[home, kind in self._habits.writes]
                     rows.append(self._tally(trips, n, totals).row(home, kind))
-        epoch = self._state.clock.now() - self._state.clock.elapsed()
         return Slice(
-            start=epoch + start,
+            start=self._state.clock.wall(start),
             seconds=seconds,
             late_ms=LATE_MS,
             sent=sum(row.ended for row in rows),
@@ -142,11 +141,13 @@ class Users:
         tally.ended += count
         tally.first_failed += count if answer.errors else 0
         tally.shed += count * answer.errors.count("shed")
-        ok = 0
         seen = profile(answer.base_ms, answer.wait_ms, answer.delay, self._habits.deadline_ms)
+        latency, late = tally.latency, 0
         for (index, in_time), k in times(self._rng, seen, count):
-            tally.latency[index] += k
-            ok += k if in_time and answer.ok else 0
+            latency[index] += k
+            if not in_time:
+                late += k
+        ok = count - late if answer.ok else 0
         if ok:
             tally.ok += ok
             tally.served[trip.region] += ok

@@ -67,8 +67,8 @@ class Mending:
 
     def _take_out(self, toxic: Toxic) -> None:
         if not cuts(toxic):
-            # Nothing, but not by its attributes: a rate of 0 swallows everything, and one that grows under a chunk
-            # which is just being sent in parts makes the server panic. No connection draws a toxicity of 0.
+            # Nothing, but not by its attributes: a rate of 0 swallows everything, and by its source the server can
+            # panic when a rate grows under a chunk that is being sent in parts. No connection draws a toxicity of 0.
             self.server.update(self.link, toxic.name, toxicity=0.0)
         self.server.remove(self.link, toxic.name)
 

@@ -301,3 +301,10 @@ def small_system(tmp_path: Path) -> Iterator[SmallSystem]:
 @pytest.fixture(scope="session")
 def start_toxiproxies() -> Callable[[str], Any]:
     return toxiproxies
+
+
+@pytest.fixture(params=["stand-in", "toxiproxy"])
+def toxiproxy_server(request: pytest.FixtureRequest) -> Iterator[ToxiproxyProcess]:
+    """One Toxiproxy: our stand-in, then the real one."""
+    with toxiproxies(request.param) as servers:
+        yield servers["west"]

@@ -54,7 +54,7 @@ class Tolerance:
         if unit not in UNITS:
             raise ValueError(f"{text!r:.60} has the unknown unit {unit!r:.20}; right would be {FORMS}")
         kind, factor = UNITS[unit]
-        value = float(number) * factor
+        value = round(float(number) * factor, 12)  # so that 99.9 % is the share 0.999 and 999 of 1,000 hold
         _check_range(text, kind, value)
         return cls(" ".join(text.split()), op, value, kind)
 

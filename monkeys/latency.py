@@ -3,9 +3,10 @@
 from random import Random
 from typing import Literal
 
+from simian_filters.units import parse_share
+
 from simian import Delay, Node, Radius, RequestDelay, RequestError, Topology, monkey
 from simian.fault import Fault
-from simian_filters.units import parse_share
 
 DELAY = "normal:100ms,20ms"
 

@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"preflight", "attention", "watch"},
     {"runner"},
     {"memory", "history", "platforms", "networks", "steering", "requests", "observers", "report", "load"},
-    {"schedule", "web", "drivers", "config"},
+    {"schedule", "web", "drivers", "config", "simulation"},
     {"cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -30,13 +30,17 @@ def config_path(settings: Globals) -> Path | None:
     for folder in (here, *here.parents):
         if (folder / CONFIG).is_file():
             return folder / CONFIG
-    lab = lab_folder() / CONFIG
-    return lab if lab.is_file() else None
+    return lab_config() if lab_config().is_file() else None
 
 
-def lab_folder() -> Path:
-    """Where the embedded lab is kept."""
-    return StateFolder(state_root(os.environ) / "lab").lab
+def lab_state() -> StateFolder:
+    """The state folder of the embedded lab."""
+    return StateFolder(state_root(os.environ) / "lab")
+
+
+def lab_config() -> Path:
+    """The simian.yaml that the lab writes when it comes up."""
+    return lab_state().lab / CONFIG
 
 
 def found_monkeys(settings: Globals) -> Found:
@@ -76,7 +80,7 @@ class System:
     @property
     def is_lab(self) -> bool:
         """Whether it is our own lab, where nobody is asked before anything."""
-        return self.path.resolve() == (lab_folder() / CONFIG).resolve()
+        return self.path.resolve() == lab_config().resolve()
 
     @cached_property
     def settings(self) -> dict[str, Any]:

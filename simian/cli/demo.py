@@ -14,20 +14,20 @@ def demo(
     span: Annotated[str, typer.Option("--for", help="How long the zone stays away.")] = "20s",
 ) -> int:
     """Lab up, a zone taken away under its users and brought back, the report, lab down; nothing left behind."""
-    from simian.cli.context import CONFIG, lab_folder
+    from simian.cli.context import lab_config, lab_state
     from simian.cli.lab import _control, lab_down, lab_up
     from simian.cli.options import seconds
     from simian.cli.start import run_monkey
     from simian.errors import Refused
 
-    if _control().status(lab_folder()):
+    if _control().status(lab_state().path):
         raise Refused('a lab is up already; use it ("simian gorilla"), or take it down first ("simian lab down")')
     for_s = seconds(span, "--for")
     say = (lambda text: None) if ctx.obj.json or ctx.obj.quiet else print
     say("bringing up a two-region system of local processes …")
     lab_up(seed)
     try:
-        settings = Globals(str(lab_folder() / CONFIG), ctx.obj.json, ctx.obj.quiet, ctx.obj.verbose)
+        settings = Globals(str(lab_config()), ctx.obj.json, ctx.obj.quiet, ctx.obj.verbose)
         say("it is up, and its users are at it; now Gorilla takes an availability zone away …")
         return run_monkey("gorilla", {}, RunOptions(for_s=for_s, seed=seed), settings)
     finally:

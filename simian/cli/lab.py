@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from simian.cli.context import lab_folder
+from simian.cli.context import lab_state
 from simian.cli.output import print_json, print_table
 from simian.errors import DriverError, UsageError
 
@@ -34,9 +34,9 @@ def up(
     _only_process(flavour)
     manifest = lab_up(seed)
     if ctx.obj.json:
-        print_json({"lab": manifest["system"], "nodes": len(manifest["nodes"]), "folder": str(lab_folder())})
+        print_json({"lab": manifest.layout.system, "nodes": len(manifest.nodes), "folder": str(lab_state().lab)})
         return 0
-    print(f"the lab is up: {len(manifest['nodes'])} nodes in two regions; try: simian gorilla")
+    print(f"the lab is up: {len(manifest.nodes)} nodes in two regions; try: simian gorilla")
     return 0
 
 
@@ -44,7 +44,7 @@ def lab_up(seed: int) -> Any:
     """Bring it up and return its manifest. Raises DriverError with the lab's own words."""
     control = _control()
     try:
-        return control.up(lab_folder(), seed=seed)
+        return control.up(lab_state().path, seed=seed)
     except control.LabError as error:
         raise DriverError(str(error)) from error
 
@@ -53,7 +53,7 @@ def lab_down() -> None:
     """Take it down, nothing left behind."""
     control = _control()
     try:
-        control.down(lab_folder())
+        control.down(lab_state().path)
     except control.LabError as error:
         raise DriverError(str(error)) from error
 
@@ -73,7 +73,7 @@ def status(ctx: typer.Context, flavour: Flavour = "process") -> int:
     _only_process(flavour)
     control = _control()
     try:
-        nodes = control.status(lab_folder())
+        nodes = control.status(lab_state().path)
     except control.LabError as error:
         raise DriverError(str(error)) from error
     if ctx.obj.json:
@@ -94,7 +94,7 @@ def logs(
     """The last lines of a node's log."""
     control = _control()
     try:
-        text = control.logs(lab_folder(), node, lines)
+        text = control.logs(lab_state().path, node, lines)
     except control.LabError as error:
         raise DriverError(str(error)) from error
     shown = text if isinstance(text, str) else "\n".join(text)

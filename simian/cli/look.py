@@ -115,7 +115,7 @@ def _kept(system: System) -> list[Mapping[str, Any]]:
         _finding("state folder", state.path),
         _finding("journal", state.journal),
         _finding("history", system.config.history or state.history),
-        _finding("halt lever", pulled and f"pulled: {pulled}" or "not pulled", not pulled),
+        _finding("halt lever", (pulled and f"pulled: {pulled}") or "not pulled", not pulled),
     ]
 
 

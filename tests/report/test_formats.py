@@ -1,0 +1,95 @@
+"""Markdown and JSON."""
+
+import json
+import math
+
+import pytest
+
+from simian.report import render
+from simian.report.words import count, listed, measured, milliseconds, percent, span
+
+from . import records
+
+CONTRACT = [
+    "run", "monkey", "experiment", "seed", "outcome", "verdict", "recovery", "reasons", "started", "ended",
+    "topology_hash", "plan_hash", "phases", "faults", "steady_state", "weaknesses",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", records.ALL)
+def test_json_is_one_document_with_the_contracts_keys_first_and_nothing_lost(name: str) -> None:
+    record = records.ALL[name]()
+    document = render(record, "json")
+    assert document.endswith("\n")
+    assert document.count("\n") == 1
+    told = json.loads(document)
+    assert list(told)[: len(CONTRACT)] == CONTRACT
+    assert told == json.loads(json.dumps(record))
+
+
+def test_json_has_every_key_of_the_contract_even_for_a_run_that_hardly_was() -> None:
+    told = json.loads(render({"run": "a"}, "json"))
+    assert list(told) == CONTRACT
+    assert told["faults"] == []
+    assert told["ended"] is None
+
+
+def test_json_has_no_number_that_json_does_not_have() -> None:
+    record = records.held_gorilla() | {"x": [math.nan, {"y": math.inf}]}
+    told = json.loads(render(record, "json"), parse_constant=lambda word: pytest.fail(word))
+    assert told["x"] == [None, {"y": None}]
+
+
+def test_markdown_tells_the_same_story() -> None:
+    page = render(records.broken_chaos(), "md")
+    assert page.startswith("# members survive a lost node on lab: BROKEN\n")
+    assert "\n## What users saw\n\n| home | when | requests |" in page
+    assert "| --- | --- | ---: |" in page
+    assert "\n## Weakness: streams start\n" in page
+    assert "\n    simian run 'members survive a lost node' --seed 2026\n" in page
+    assert "\n    failed                     █" in page
+
+
+def test_markdown_of_a_stuck_run_begins_with_what_to_do() -> None:
+    assert render(records.stuck_latency(), "md").splitlines()[2].startswith("> **STUCK")
+
+
+def test_a_name_cannot_become_markup() -> None:
+    page = render(records.held_gorilla() | {"note": "<script>x</script> [a](b) | `c` **d**"}, "md")
+    assert r"\<script\>x\</script\> \[a\](b) \| \`c\` \*\*d\*\*" in page
+
+
+WORDS = [
+    (span(0.04), "0.0 s"),
+    (span(9.94), "9.9 s"),
+    (span(9.96), "10 s"),
+    (span(59.6), "1 min"),
+    (span(62), "1 min 2 s"),
+    (span(86400), "24 h"),
+    (span(None), "-"),
+    (milliseconds(0.42), "0.4 ms"),
+    (milliseconds(31.4), "31 ms"),
+    (milliseconds(1934), "1.93 s"),
+    (percent(1.0), "100 %"),
+    (percent(0.99999), "99.999 %"),
+    (percent(0.0), "0 %"),
+    (percent(0.00001), "0.001 %"),
+    (percent(0.5), "50 %"),
+    (count(1, "fault"), "1 fault"),
+    (count(4210, "request"), "4,210 requests"),
+    (listed([]), ""),
+    (listed(["a"]), "a"),
+    (listed(["a", "b"]), "a and b"),
+    (listed(list("abcdefgh")), "a, b, c, d, e, f and 2 more"),
+    (measured(0.9995, ">= 99.9 %"), "99.95 %"),
+    (measured(1930.0, "<= 2 s"), "1.93 s"),
+    (measured(9.42, "<= 1.5 x baseline"), "9.42"),
+    (measured(3, "== 0"), "3"),
+    (measured(True, "no key lost"), "True"),
+    (measured(None, ">= 1"), "-"),
+]
+
+
+@pytest.mark.parametrize(("told", "right"), WORDS, ids=[right for _, right in WORDS])
+def test_numbers_read_as_people_write_them(told: str, right: str) -> None:
+    assert told == right

@@ -36,10 +36,7 @@ class ProcessPlatform:
     def start(self, node: str) -> None:
         """Ensure that it runs and is restarted when it ends."""
         self._manifest.entry(node)
-        supervisor = self._manifest.supervisor()
-        if supervisor is not None:
-            supervisor.ask("start", node)
-        else:
+        if not self._manifest.tell_supervisor("start", node):
             self._manifest.ensure_started(node, self._spawn)
 
     def stop(self, node: str) -> None:
@@ -95,9 +92,7 @@ class ProcessPlatform:
     def _hold(self, node: str) -> ProcessIdentity | None:
         """See to it that nothing restarts it, and only then look which process it is."""
         self._manifest.entry(node)
-        supervisor = self._manifest.supervisor()
-        if supervisor is not None:
-            supervisor.ask("hold", node)
+        self._manifest.tell_supervisor("hold", node)
         return self._manifest.entry(node).process
 
     def _spawn(self, entry: Entry) -> ProcessIdentity:

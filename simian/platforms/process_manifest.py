@@ -14,6 +14,7 @@ from simian.errors import DriverError, NoSuchTarget, TimedOut, Unreachable
 from simian.platforms.process_identity import ProcessIdentity
 
 CONTROL_LIMIT_S = 2.0
+DEATH_LIMIT_S = 0.2  # a process that ends closes its sockets a moment before it is gone
 _LONGEST_ANSWER_B = 1 << 20
 
 
@@ -72,7 +73,20 @@ class ManifestFile:
         process = _process(shape)
         if process is None or process.state() == "stopped":
             return None
-        return Supervisor(str(shape["control"]), str(manifest["token"]))
+        return Supervisor(process, str(shape["control"]), str(manifest["token"]))
+
+    def tell_supervisor(self, do: str, node: str) -> bool:
+        """Whether there was a supervisor to do it. Raises what ``Supervisor.ask`` raises."""
+        supervisor = self.supervisor()
+        if supervisor is None:
+            return False
+        try:
+            supervisor.ask(do, node)
+        except Unreachable:
+            if not supervisor.process.wait_until("stopped", DEATH_LIMIT_S):
+                raise
+            return False  # it ended while we talked to it
+        return True
 
     def ensure_started(self, node: str, start: Callable[[Entry], ProcessIdentity]) -> None:
         """Let ``start`` start it unless it runs, and write down what it became; one at a time."""
@@ -100,6 +114,7 @@ class ManifestFile:
 class Supervisor:
     """A supervisor's control socket: one JSON object a line each way."""
 
+    process: ProcessIdentity
     control: str
     token: str
 

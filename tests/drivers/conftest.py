@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from simian_lab import control as lab_control
+from simian_lab.layout import Layout
 
 HERE = Path(__file__).parent
 PATIENCE_S = 10.0
@@ -211,6 +213,19 @@ def wire() -> type[Wire]:
     return Wire
 
 
+def asked(address: str, question: bytes) -> str:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), 0.3) as connection:
+            connection.settimeout(0.3)
+            connection.sendall(question)
+            return "answered" if connection.recv(100) else "refused"
+    except TimeoutError:
+        return "silent"
+    except OSError:
+        return "refused"
+
+
 # --- nodes that are processes -------------------------------------------------------------------------------------
 
 
@@ -260,16 +275,7 @@ class SmallSystem:
 
     def ask(self, node: str) -> str:
         """``answered``, ``silent`` (it accepts and says nothing) or ``refused``."""
-        host, _, port = self.shape(node)["address"].rpartition(":")
-        try:
-            with socket.create_connection((host, int(port)), 0.3) as connection:
-                connection.settimeout(0.3)
-                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                return "answered" if connection.recv(100) else "refused"
-        except TimeoutError:
-            return "silent"
-        except OSError:
-            return "refused"
+        return asked(self.shape(node)["address"], b"GET / HTTP/1.0\r\n\r\n")
 
     def lose_supervisor(self) -> None:
         self.supervisor.kill()
@@ -296,6 +302,34 @@ def small_system(tmp_path: Path) -> Iterator[SmallSystem]:
     system = SmallSystem(tmp_path)
     yield system
     system.close()
+
+
+class CachesOfTheLab:
+    """The lab's own supervisor with two nodes, both caches."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        names = {node.name for node in Layout.compute(0).nodes}
+        held = frozenset(names - {"cache-east-a", "cache-west-a"})
+        self.manifest = lab_control.up(folder, held=held).files.manifest
+
+    def shape(self, node: str) -> dict[str, Any]:
+        shapes = json.loads(self.manifest.read_text())["nodes"]
+        return next(dict(shape) for shape in shapes if shape["name"] == node)
+
+    def ask(self, node: str) -> str:
+        """``answered``, ``silent`` or ``refused``, as to any client of memcached."""
+        return asked(self.shape(node)["address"], b"version\r\n")
+
+    def lose_supervisor(self) -> None:
+        os.kill(json.loads(self.manifest.read_text())["supervisor"]["pid"], signal.SIGKILL)
+
+
+@pytest.fixture
+def caches_of_the_lab(tmp_path: Path) -> Iterator[CachesOfTheLab]:
+    """Two nodes of the lab, really supervised by it."""
+    yield CachesOfTheLab(tmp_path)
+    lab_control.down(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -53,21 +53,24 @@ class MemoryBench:
 
 
 class ProcessBench:
-    def __init__(self, system: Any, until: Until) -> None:
+    def __init__(self, system: Any, until: Until, service: str) -> None:
         self.system = system
         self.platform: Platform = ProcessPlatform(system.manifest, grace_s=2.0)
-        self.node, self.other = "web-east-a", "web-west-a"
+        self.node, self.other = f"{service}-east-a", f"{service}-west-a"
         self.wait_for = until
 
     def seen(self, node: str) -> str:
         return str(self.system.ask(node))
 
 
-@pytest.fixture(params=["memory", "process"])
+@pytest.fixture(params=["memory", "process", "lab"])
 def bench(request: pytest.FixtureRequest) -> Bench:
     if request.param == "memory":
         return MemoryBench()
-    return ProcessBench(request.getfixturevalue("small_system"), request.getfixturevalue("until"))
+    until = request.getfixturevalue("until")
+    if request.param == "lab":
+        return ProcessBench(request.getfixturevalue("caches_of_the_lab"), until, "cache")
+    return ProcessBench(request.getfixturevalue("small_system"), until, "web")
 
 
 def state_of(bench: Bench, node: str) -> str:
@@ -258,6 +261,20 @@ def test_a_node_is_killed_and_started_when_the_supervisor_is_gone(
     assert small_system.manifest.stat().st_mode & 0o777 == 0o600
     platform.start("web-east-a")
     assert small_system.shape("web-east-a")["pid"] == shape["pid"]
+
+
+def test_a_node_of_the_lab_is_started_by_its_command_when_the_labs_supervisor_is_gone(
+    caches_of_the_lab: Any, until: Until
+) -> None:
+    platform = ProcessPlatform(caches_of_the_lab.manifest)
+    caches_of_the_lab.lose_supervisor()
+    before = platform.incarnation("cache-east-a")
+    platform.kill("cache-east-a")
+    assert caches_of_the_lab.ask("cache-east-a") == "refused"
+    platform.start("cache-east-a")
+    until(lambda: platform.ready("cache-east-a"), "ready again")
+    assert caches_of_the_lab.ask("cache-east-a") == "answered"
+    assert platform.incarnation("cache-east-a") not in (None, before)
 
 
 def test_a_node_started_without_supervisor_inherits_nothing(

@@ -150,6 +150,7 @@ class CacheConnection(asyncio.BufferedProtocol):
         self._pending = bytearray()
         self._storing: _Storing | None = None
         self._transport: asyncio.Transport | None = None
+        self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -174,12 +175,16 @@ class CacheConnection(asyncio.BufferedProtocol):
         answers: list[bytes] = []
         while (answer := self._next()) is not None:
             answers.append(answer)
-        if answers and self._transport is not None and not self._transport.is_closing():
+        if self._transport is None or self._transport.is_closing():
+            return
+        if answers:
             self._transport.write(b"".join(answers))
+        if self._ended:
+            self._transport.close()
 
     def _next(self) -> bytes | None:
         """Carry out the next whole command; ``None`` when there is none yet."""
-        if self._transport is None or self._transport.is_closing():
+        if self._ended:
             return None
         if self._storing is not None:
             return self._store(self._storing)
@@ -191,11 +196,8 @@ class CacheConnection(asyncio.BufferedProtocol):
         return self._command(line.split())
 
     def _too_long(self) -> bytes:
-        self._pending.clear()
-        assert self._transport is not None
-        self._transport.write(b"CLIENT_ERROR line too long\r\n")
-        self._transport.close()
-        return b""
+        self._ended = True
+        return b"CLIENT_ERROR line too long\r\n"
 
     def _command(self, words: list[bytes]) -> bytes:
         verb = words[0] if words else b""
@@ -300,8 +302,7 @@ class CacheConnection(asyncio.BufferedProtocol):
         return self._stats.lines() if not words else b"RESET\r\n" if words == [b"reset"] else b"END\r\n"
 
     def _quit(self, words: list[bytes]) -> bytes:
-        assert self._transport is not None
-        self._transport.close()
+        self._ended = True
         return b""
 
 

@@ -40,7 +40,7 @@ class Announcer:
         return len(self._waiting)
 
     def announce(self, key: str, timestamp_us: int, trace: Trace) -> None:
-        """Say that a key was written at that time (0: perhaps); not waited for. Past the limit the oldest is dropped."""
+        """Say that a key was written at that time (0: perhaps). Past the limit the oldest is dropped."""
         if len(self._waiting) >= WAITING_LIMIT:
             self._waiting.popleft()
             self.dropped += 1

@@ -1,0 +1,148 @@
+"""Services of the lab in this process, on a layout of their own: what the tests of the services share."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+from simian_lab.http import Pool, Response
+from simian_lab.layout import Layout, NodeSpec
+from simian_lab.node import NodeContext, load
+
+TOKEN = "secret"
+DEADLINE_S = 10.0
+
+
+def free_layout() -> Layout:
+    """A layout whose addresses nobody uses; the highest numbers are for tests."""
+    for number in range(24, 11, -1):
+        layout = Layout.compute(number)
+        try:
+            with socket.socket() as trial:
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                trial.bind((layout.control_host, layout.control_port))
+        except OSError:
+            continue
+        if all(_free(node) for node in layout.nodes):
+            return layout
+    pytest.skip("no 127.0.0.0/8 addresses can be bound here")
+
+
+def _free(node: NodeSpec) -> bool:
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((node.host, node.port))
+        except OSError:
+            return False
+        return True
+
+
+class Services:
+    """Nodes that run as tasks; ``ask`` is a client of theirs."""
+
+    def __init__(self, layout: Layout, folder: Path) -> None:
+        self.layout, self.folder = layout, folder
+        self.pool = Pool()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def start(self, names: Iterable[str]) -> None:
+        """Start these and wait until each listens and, if it speaks HTTP, is ready."""
+        for name in names:
+            spec = self.layout.node(name)
+            folder = self.folder / name
+            folder.mkdir(exist_ok=True)
+            context = NodeContext(spec, self.layout, folder, TOKEN, 1, "7-7", logging.getLogger(name))
+            self._tasks[name] = asyncio.create_task(load(spec.service)(context))
+        for name in names:
+            await eventually(lambda name=name: self._ready(name))  # type: ignore[misc]
+
+    async def _ready(self, name: str) -> bool:
+        if self._tasks[name].done():
+            self._tasks[name].result()
+        spec = self.layout.node(name)
+        try:
+            if spec.service == "cache":
+                _, writer = await asyncio.open_connection(spec.host, spec.port)
+                writer.close()
+                return True
+            path = "/version" if spec.service == "proxy" else "/health"
+            return (await self.pool.request(spec.host, spec.port, "GET", path)).status == 200
+        except Exception:
+            return False
+
+    async def stop(self, *names: str) -> None:
+        """End these."""
+        tasks = [self._tasks.pop(name) for name in names]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def ask(
+        self, node: str, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> Response:
+        """One request straight to a node."""
+        spec = self.layout.node(node)
+        return await self.pool.request(spec.host, spec.port, method, path, headers, body, 5.0)
+
+    async def admin(self, node: str, method: str, path: str, body: bytes = b"") -> Response:
+        """One request with the token."""
+        return await self.ask(node, method, path, body, {"authorization": f"Bearer {TOKEN}"})
+
+    async def close(self) -> None:
+        """End all, callers before those they call, so that no connection is being accepted while a node ends."""
+        for service in ("gateway", "members", "store", "queue", "cache", "proxy"):
+            await self.stop(*[name for name in self._tasks if name.startswith(service)])
+            await asyncio.sleep(0.05)
+        await self.pool.aclose()
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def running(layout: Layout, folder: Path, *names: str) -> AsyncIterator[Services]:
+    """These nodes, for a while."""
+    services = Services(layout, folder)
+    try:
+        await services.start(names)
+        yield services
+    finally:
+        await services.close()
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until it holds; fails after ``DEADLINE_S``."""
+    until = time.monotonic() + DEADLINE_S
+    while time.monotonic() < until:
+        if await condition():
+            return
+        with suppress(TimeoutError):
+            await asyncio.sleep(0.02)
+    raise AssertionError(f"did not come true within {DEADLINE_S:g} s")
+
+
+def of_region(layout: Layout, region: str, *services: str) -> list[str]:
+    """Names of all nodes of these services in a region."""
+    return [node.name for service in services for node in layout.nodes_of(service, region)]
+
+
+class Kit:
+    """What the tests of the services work with."""
+
+    TOKEN = TOKEN
+    running = staticmethod(running)
+    eventually = staticmethod(eventually)
+    of_region = staticmethod(of_region)
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.layout = free_layout()
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Kit:
+    """A free layout and a folder for nodes."""
+    return Kit(tmp_path)

@@ -1,0 +1,174 @@
+"""The mid-tier service over real caches, stores, queues and proxies of a whole region or two."""
+
+import asyncio
+import json
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from simian_lab.members import Load
+
+pytestmark = pytest.mark.lab
+EAST = "members-east-a"
+
+
+def _run(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(test, 60))
+
+
+def _region(kit: Any, region: str) -> list[str]:
+    return [f"proxy-{region}", f"queue-{region}", *kit.of_region(kit.layout, region, "cache", "store", "members")]
+
+
+async def _trace(services: Any, node: str, method: str, path: str) -> tuple[Any, list[str]]:
+    answer = await services.ask(node, method, path)
+    assert answer.status == 200, answer.body
+    return answer.json(), answer.headers["x-lab-trace"].split(",")
+
+
+def test_a_profile_comes_from_the_store_once_and_then_from_the_nearest_cache(kit: Any) -> None:
+    async def test() -> None:
+        async with kit.running(kit.layout, kit.folder, *_region(kit, "east")) as services:
+
+            async def cached() -> bool:
+                shown, hops = await _trace(services, EAST, "GET", "/profile?member=m1")
+                assert shown["profile"]["name"] == "M1"
+                return hops == [f"{EAST}>cache-east-a"]
+
+            _, first = await _trace(services, EAST, "GET", "/profile?member=m1")
+            assert f"{EAST}>store-east-a" in first
+            await kit.eventually(cached)
+
+    _run(test())
+
+
+def test_no_call_on_a_requests_path_crosses_regions(kit: Any) -> None:
+    async def test() -> None:
+        async with kit.running(kit.layout, kit.folder, *_region(kit, "east")) as services:
+            for method, path in (("GET", "/play"), ("GET", "/profile"), ("GET", "/continue"), ("POST", "/progress")):
+                _, hops = await _trace(services, EAST, method, f"{path}?member=m1")
+                waited_for = [hop for hop in hops if not hop.endswith("~")]
+                assert waited_for
+                assert not [hop for hop in waited_for if "west" in hop]
+
+    _run(test())
+
+
+def test_progress_is_shown_everywhere_and_a_late_try_does_not_win(kit: Any) -> None:
+    async def test() -> None:
+        async with kit.running(kit.layout, kit.folder, *_region(kit, "east")) as services:
+            now_us = time.time_ns() // 1000
+            await _trace(services, EAST, "POST", f"/progress?member=m1&at_us={now_us}&title=new&position_s=7")
+            await _trace(
+                services, "members-east-b", "POST", f"/progress?member=m1&at_us={now_us - 5_000_000}&title=old"
+            )
+            for zone in "abc":
+
+                async def new(zone: str = zone) -> bool:
+                    shown, _ = await _trace(services, f"members-east-{zone}", "GET", "/continue?member=m1")
+                    return bool(shown["progress"] == {"title": "new", "position_s": 7})
+
+                await kit.eventually(new)
+
+    _run(test())
+
+
+def test_a_write_in_one_region_takes_the_old_value_out_of_the_others_caches(kit: Any) -> None:
+    async def test() -> None:
+        names = [*_region(kit, "east"), *_region(kit, "west")]
+        async with kit.running(kit.layout, kit.folder, *names) as services:
+
+            async def progress(node: str) -> Any:
+                return (await _trace(services, node, "GET", "/continue?member=m1"))[0]["progress"]
+
+            for zone in "abc":  # all caches of the west hold that there is nothing
+                assert await progress(f"members-west-{zone}") is None
+            await _trace(services, EAST, "POST", "/progress?member=m1&title=new")
+            for zone in "abc":
+
+                async def new(zone: str = zone) -> bool:
+                    shown = await progress(f"members-west-{zone}")
+                    return shown is not None and shown["title"] == "new"
+
+                await kit.eventually(new)
+
+    _run(test())
+
+
+def test_without_caches_and_queue_users_are_served_from_the_store(kit: Any) -> None:
+    async def test() -> None:
+        stores = kit.of_region(kit.layout, "east", "store")
+        async with kit.running(kit.layout, kit.folder, EAST, *stores) as services:
+            _, hops = await _trace(services, EAST, "GET", "/play?member=m1")
+            assert f"{EAST}>cache-east-a!" in hops
+            await _trace(services, EAST, "POST", "/progress?member=m1&title=x")
+            shown, _ = await _trace(services, EAST, "GET", "/continue?member=m1")
+            assert shown["progress"]["title"] == "x"
+            headroom = (await services.ask(EAST, "GET", "/headroom")).json()
+            assert headroom["announcements_waiting"] == 1
+            await services.start(["proxy-east", "queue-east"])
+
+            async def announced() -> bool:
+                return bool((await services.ask(EAST, "GET", "/headroom")).json()["announcements_waiting"] == 0)
+
+            await kit.eventually(announced)
+
+    _run(test())
+
+
+def test_a_lost_store_node_costs_no_request(kit: Any) -> None:
+    async def test() -> None:
+        stores = kit.of_region(kit.layout, "east", "store")
+        async with kit.running(kit.layout, kit.folder, EAST, *stores) as services:
+            await services.stop("store-east-a")
+            _, hops = await _trace(services, EAST, "GET", "/play?member=m1")
+            assert f"{EAST}>store-east-a!" in hops
+            assert f"{EAST}>store-east-b" in hops
+            await services.stop("store-east-b")
+            answer = await services.ask(EAST, "GET", "/play?member=m1")
+            assert answer.status == 503
+
+    _run(test())
+
+
+def test_a_request_without_a_proper_member_is_refused(kit: Any) -> None:
+    async def test() -> None:
+        async with kit.running(kit.layout, kit.folder, EAST) as services:
+            for path in ("/play", "/play?member=", "/play?member=a%20b", f"/play?member={'x' * 101}"):
+                assert (await services.ask(EAST, "GET", path)).status == 400
+            assert (await services.ask(EAST, "POST", "/progress?member=m&at_us=soon")).status == 400
+            assert (await services.ask(EAST, "GET", "/nothing?member=m")).status == 404
+            health = await services.ask(EAST, "GET", "/health?size_b=5000")
+            assert (health.headers["x-lab-incarnation"], len(health.body)) == ("7-7", 5000)
+
+    _run(test())
+
+
+def test_client_side_faults_are_met_behind_and_told(kit: Any) -> None:
+    async def test() -> None:
+        stores = kit.of_region(kit.layout, "east", "store")
+        caches = kit.of_region(kit.layout, "east", "cache")
+        async with kit.running(kit.layout, kit.folder, EAST, "proxy-east", *stores, *caches) as services:
+            assert (await services.ask(EAST, "GET", "/deep")).status == 200
+            for number, callee in enumerate(("cache", "store")):
+                rule = {"side": "client", "share": 1.0, "seed": 1, "status": 503, "callee": callee}
+                await services.admin(EAST, "PUT", f"/simian/faults/m.{number}", json.dumps(rule).encode())
+                answer = await services.ask(EAST, "GET", "/deep")
+                assert (answer.status, answer.headers["x-simian-faults"]) == (503, f"m.{number}")
+                await services.admin(EAST, "DELETE", f"/simian/faults/m.{number}")
+            assert (await services.ask(EAST, "GET", "/deep")).status == 200
+
+    _run(test())
+
+
+def test_load_counts_the_last_seconds_only() -> None:
+    now = [100.0]
+    load = Load(lambda: now[0])
+    for _ in range(50):
+        load.begun()
+        load.ended()
+    assert load.rps() == 10.0
+    now[0] += 5.1
+    assert load.rps() == 0.0
+    assert load.in_flight == 0

@@ -231,11 +231,12 @@ def test_stop_makes_a_stubborn_node_end_after_the_grace(small_system: Any, platf
 
 @pytest.mark.parametrize("verb", ["kill", "stop", "crash", "resume", "pause"])
 def test_a_pid_that_belongs_to_another_process_is_never_signalled(
-    small_system: Any, platform: ProcessPlatform, verb: str
+    small_system: Any, platform: ProcessPlatform, until: Until, verb: str
 ) -> None:
     small_system.lose_supervisor()
     pid = small_system.shape("web-east-a")["pid"]
     os.kill(pid, signal.SIGSTOP)
+    until(lambda: process_state(pid) == "T", "it is paused: any signal would change that")
     small_system.rewrite("web-east-a", start_time="1")
     try:
         getattr(platform, verb)("web-east-a")

@@ -34,9 +34,9 @@ def up(
     _only_process(flavour)
     manifest = lab_up(seed)
     if ctx.obj.json:
-        print_json({"lab": manifest.layout.system, "nodes": len(manifest.nodes), "folder": str(lab_state().lab)})
+        print_json({"lab": manifest.layout.system, "nodes": len(manifest.layout.nodes), "folder": str(lab_state().lab)})
         return 0
-    print(f"the lab is up: {len(manifest.nodes)} nodes in two regions; try: simian gorilla")
+    print(f"the lab is up: {len(manifest.layout.nodes)} nodes in two regions; try: simian gorilla")
     return 0
 
 

@@ -8,14 +8,14 @@ import json
 from simian.history.moment import to_us
 
 
-def write(started: str, run: str) -> str:
+def write_cursor(started: str, run: str) -> str:
     """The cursor after this run."""
     payload = json.dumps([started, run]).encode()
     return base64.urlsafe_b64encode(_mark(payload) + payload).decode().rstrip("=")
 
 
-def read(text: str) -> tuple[str, str]:
-    """(started, run) of the last run seen. Raises ValueError for anything that ``write`` did not write."""
+def read_cursor(text: str) -> tuple[str, str]:
+    """(started, run) of the last run seen. Raises ValueError for anything that ``write_cursor`` did not write."""
     try:
         whole = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         mark, payload = whole[:4], whole[4:]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, Select, delete, insert, select, tuple_
 
 from simian.errors import UsageError
-from simian.history import cursor
+from simian.history.cursor import read_cursor, write_cursor
 from simian.history.database import WRITES, address, connect, shown, told
 from simian.history.migrate import upgrade
 from simian.history.moment import from_us, to_us
@@ -127,7 +127,7 @@ class History:
             found = connection.execute(query).all()
         rows = [{name: None for name in _PAGE} | _only(_PAGE, _RUN.item(row)) for row in found[:limit]]
         more = len(found) > limit
-        return Page(rows, cursor.write(found[limit - 1].started, found[limit - 1].run) if more else None)
+        return Page(rows, write_cursor(found[limit - 1].started, found[limit - 1].run) if more else None)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -192,7 +192,7 @@ def _checked(
     if not 1 <= limit <= MOST_ROWS:
         problems.append(f"limit cannot be {limit}; it is 1 to {MOST_ROWS}")
     try:
-        bounds["after"] = None if after is None else cursor.read(after)
+        bounds["after"] = None if after is None else read_cursor(after)
     except ValueError as error:
         problems.append(str(error))
     if problems:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from simian.report import verdict
 from simian.report.clean import plain
 from simian.report.model import Fault, Phase, Run
 from simian.report.users import WHEN, Seen, Users, users
+from simian.report.verdict import facts, mend, reasons, to_look_at, why, word
 from simian.report.words import NOTHING, clock_time, count, day, listed, measured, milliseconds, span
 
 Tone = Literal["good", "bad", "doubt", "plain"]
@@ -86,29 +86,28 @@ class Story:
 def story(run: Run) -> Story:
     """Tell a run."""
     seen = users(run)
-    word = verdict.word(run)
     sections = (*_sections(run, seen),)
     return Story(
         title=f"{run.what} on {run.system}" if run.system else run.what,
         about=list(_about(run)),
-        word=word,
-        tone=_TONES.get(word, "plain"),
-        why=verdict.why(run, seen),
-        facts=verdict.facts(run),
+        word=word(run),
+        tone=_TONES.get(word(run), "plain"),
+        why=why(run, seen),
+        facts=facts(run),
         alarm=[line for fault in run.stuck for line in _alarm(fault)],
         sections=[section for section in sections if section.blocks],
     )
 
 
 def _sections(run: Run, seen: Users) -> Iterator[Section]:
-    more = verdict.reasons(run)
+    more = reasons(run)
     yield Section("Why", [Bullets(more)] if more else [])
     yield Section("What was done", list(_done(run)))
     yield Section("What users saw", list(_users(run, seen)))
     yield Section("Steady state", [_checks(run)] if run.checks else [])
     yield from (Section(f"Weakness: {each.check}", [_weakness(each)]) for each in run.weaknesses)
     yield Section("Faults", list(_faults(run)))
-    yield Section("What to look at", [Bullets(verdict.to_look_at(run, seen) or [_nothing(run)])])
+    yield Section("What to look at", [Bullets(to_look_at(run, seen) or [_nothing(run)])])
     yield Section("How to see it again", [Commands(list(_again(run)))])
     yield Section("Notes", [Bullets(run.notes)] if run.notes else [])
 
@@ -118,7 +117,7 @@ def _nothing(run: Run) -> str:
         return "the reasons above; nothing was touched, so there is nothing to mend"
     if run.outcome == "running":
         return "this report, once the run has ended"
-    if run.verdict == "held" or verdict.word(run) == "LEASHED":
+    if run.verdict == "held" or word(run) == "LEASHED":
         return "nothing: no weakness, no doubt, nothing left behind"
     return "this run could not be judged: run it again"
 
@@ -140,7 +139,7 @@ def _about(run: Run) -> Iterator[str]:
 def _alarm(fault: Fault) -> Iterator[str]:
     error = f": {fault.error}" if fault.error else ""
     yield f"#{fault.id} {fault.name} is {fault.state}{error}"
-    yield f"   mend it with {verdict.mend(fault)}"
+    yield f"   mend it with {mend(fault)}"
 
 
 def _done(run: Run) -> Iterator[Block]:

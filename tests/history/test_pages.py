@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import event
 
 from simian.errors import UsageError
-from simian.history import History, cursor
+from simian.history import History
+from simian.history.cursor import write_cursor
 
 from ..report import records
 
@@ -123,7 +124,7 @@ def test_an_empty_history_is_one_empty_page(history: History) -> None:
     assert history.page() == ([], None)
 
 
-GOOD = cursor.write(records.moment(0), "k7f3")
+GOOD = write_cursor(records.moment(0), "k7f3")
 
 
 @pytest.mark.parametrize(

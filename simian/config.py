@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path as FilePath
 from typing import Annotated, Any
@@ -150,18 +151,30 @@ def _problems(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _driver_problems(port: str, group: str, section: object) -> Iterator[Problem]:
     name = section.get("driver") if isinstance(section, Mapping) else None
-    known = {entry.name for entry in entry_points(group=group)}
-    if isinstance(name, str) and name not in known:
-        yield (port, "driver"), f"no {port} driver is called {name!r:.80}; {nearest(name, known)}"
+    if isinstance(name, str) and name not in _drivers(group):
+        yield (port, "driver"), f"no {port} driver is called {name!r:.80}; {nearest(name, _drivers(group))}"
+
+
+@cache
+def _drivers(group: str) -> frozenset[str]:
+    return frozenset(entry.name for entry in entry_points(group=group))
 
 
 def _calendar_problems(section: object) -> Iterator[Problem]:
     with suppress(ValidationError):  # the whole file's validation tells of it
-        calendar = CalendarPart.model_validate(section or {})
-        said = why_closed(calendar.model_dump(mode="json", exclude_none=True), 0.0)
-        if "cannot be read" in said:
-            right = 'zone: Europe/Berlin, hours: "09:00-15:00", days: mon-fri, closed: [2026-12-20..2027-01-06]'
-            yield ("calendar",), f"{said.partition(': ')[2]}; right would be like {right}"
+        calendar = CalendarPart.model_validate(section or {}).model_dump(mode="json", exclude_none=True)
+        spans = [{"closed": [span]} for span in calendar.get("closed", ())]
+        others = [{key: calendar[key]} for key in ("hours", "days") if key in calendar]
+        # One thing at a time, as the first that is closed hides what comes after it.
+        cases: list[dict[str, Any]] = [{}, *others, *spans]
+        for one in cases:
+            said = why_closed({"zone": calendar["zone"], **one}, 0.0)
+            if "cannot be read" in said:
+                yield ("calendar", *list(one)[:1]), f"{said.partition(': ')[2]}; right would be like {_CALENDAR}"
+                break
+
+
+_CALENDAR = 'zone: Europe/Berlin, hours: "09:00-15:00", days: mon-fri, closed: [2026-12-20..2027-01-06]'
 
 
 def _absolute(value: Any, folder: FilePath) -> Any:

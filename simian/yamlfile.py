@@ -20,8 +20,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from simian.errors import UsageError
 
-MOST_BYTES = 256 * 1024  # the parser reads some 50 KB in a tenth of a second; nobody writes more by hand
-MOST_VALUES = 10_000  # aliases count as often as they are used
+MOST_BYTES = 128 * 1024  # half a second of the parser's work at worst; nobody writes more by hand
+MOST_VALUES = 8_000  # aliases count as often as they are used
 MOST_DEPTH = 32
 
 Path = tuple[str | int, ...]

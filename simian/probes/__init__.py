@@ -6,10 +6,10 @@ Built-in probes are found like a stranger's: a ``Probe`` in a module. ``users`` 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
+from typing import Any
 
 from simian.errors import PluginError, UsageError
 from simian.monkey import load_module
@@ -50,7 +50,7 @@ def find_probes(plugins: Sequence[str] = ()) -> tuple[dict[str, Probe], list[str
     broken: list[str] = []
     for name in built_in():
         found[name] = _built_in(name)
-    for entry in entry_points(group="simian.probes"):
+    for entry in _entry_points():
         try:
             loaded = entry.load()
         except Exception as error:
@@ -63,6 +63,12 @@ def find_probes(plugins: Sequence[str] = ()) -> tuple[dict[str, Probe], list[str
         except PluginError as error:
             broken.append(f"{path}: {error}")
     return found, broken
+
+
+def _entry_points() -> Sequence[Any]:
+    from importlib.metadata import entry_points  # here, as it is slow and most probes are built in
+
+    return tuple(entry_points(group="simian.probes"))
 
 
 def _add(found: dict[str, Probe], broken: list[str], probes: Sequence[Probe], place: str) -> None:

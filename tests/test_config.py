@@ -1,0 +1,176 @@
+"""simian.yaml: the system, its drivers, its limits; and the way from there to a world."""
+
+import contextlib
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from simian.clock import SystemClock
+from simian.config import Config, config_schema, load_config, resolved
+from simian.drivers import build_world
+from simian.errors import UsageError
+from simian.monkey import find_monkeys
+from simian.probe import AbortCondition, Check
+from simian.probes import find_probes
+from simian.request import RunRequest
+from simian.steady_state import SteadyState
+from simian.topology import Topology
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "own-monkey" / "simian.yaml"
+GOOD = """\
+system: shop
+history: runs.db
+platform: {driver: process, manifest: lab/manifest.json}
+network: {driver: toxiproxy, servers: {east: http://127.0.0.1:8474}}
+requests: {driver: filter, services: {m: {url: http://127.0.0.1:9001/faults, token: {env: FAULTS_TOKEN}},
+                                      n: {url: http://127.0.0.1:9002/faults, token: {file: token}}}}
+observer: {driver: socket}
+users: {feed: 127.0.0.1:9900}
+limits: {radius: zone, at_once: 1, runs_per_day: 20, never: ["store-*"]}
+calendar: {zone: Europe/Berlin, hours: "09:00-15:00", days: mon-fri, closed: ["2026-12-20..2027-01-06"]}
+guards: [{http: https://status.example/ok}, {file: no-chaos}]
+plugins: [./chaos]
+steady_state:
+  - {check: streams start, probe: {users: success_share, kind: play}, tolerance: ">= 99.9 %"}
+abort: [{check: streams start, below: "90 %"}]
+monkeys: {chaos: {service: web}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "chaos").mkdir()
+    (tmp_path / "token").write_text("abc\n")
+    (tmp_path / "simian.yaml").write_text(GOOD)
+    return tmp_path
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    path = folder / "simian.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as raised:
+        load_config(path)
+    return [line.removeprefix(f"{path}:") for line in raised.value.problems]
+
+
+def test_a_configuration_is_read_whole_with_paths_beside_its_file(folder: Path) -> None:
+    found = load_config(folder / "simian.yaml")
+    assert (found.system, found.history) == ("shop", str(folder / "runs.db"))
+    assert found.plugins == (str(folder / "chaos"),)
+    assert found.monkeys == {"chaos": {"service": "web"}}
+    world = found.world_settings()
+    assert set(world) == {"platform", "network", "requests", "observer"}
+    assert world["platform"] == {"driver": "process", "manifest": str(folder / "lab" / "manifest.json")}
+    assert world["network"]["servers"] == {"east": "http://127.0.0.1:8474"}
+
+
+def test_the_configuration_gives_its_part_of_a_request(folder: Path) -> None:
+    said = load_config(folder / "simian.yaml").for_request()
+    request = RunRequest(run="r", system="shop", seed=1, settings={}, state_folder="x", **said)
+    assert RunRequest.from_json(json.loads(json.dumps(request.to_json()))).limits == {
+        "radius": "zone", "at_once": 1, "runs_per_day": 20, "never": ["store-*"],
+    }  # fmt: skip
+    assert request.users_feed == "127.0.0.1:9900"
+    assert request.guards == [{"http": "https://status.example/ok"}, {"file": str(folder / "no-chaos")}]
+    checks = [Check.from_json(check) for check in request.checks]
+    aborts = [AbortCondition.from_json(abort) for abort in request.aborts]
+    assert SteadyState(checks, aborts).verdicts()[0].check == "streams start"
+
+
+def test_secrets_are_shown_to_be_there_but_kept_by_reference(folder: Path) -> None:
+    found = load_config(folder / "simian.yaml")
+    services = resolved(found, {"FAULTS_TOKEN": "secret"})["requests"]["services"]
+    assert services["m"]["token"] == {"env": "FAULTS_TOKEN"}
+    assert services["n"]["token"] == {"file": str(folder / "token")}
+    (folder / "token").unlink()
+    with pytest.raises(UsageError, match=r"requests: .*FAULTS_TOKEN"):
+        resolved(found, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            ("driver: toxiproxy", "driver: toxiproxi"),
+            "4: network.driver: no network driver is called 'toxiproxi'; did you",
+        ),
+        (("system: shop\n", ""), "1: system: is missing"),
+        (("{driver: socket}", "{}"), "7: observer.driver: is missing"),
+        (("127.0.0.1:9900", "here"), "8: users.feed"),
+        (("radius: zone", "radius: zones"), "9: limits.radius: 'zones' is wrong"),
+        (("at_once: 1", "at_onec: 1"), "did you mean 'at_once'?"),
+        (("at_once: 1", "at_once: 0"), "9: limits.at_once"),
+        (("Europe/Berlin", "Europe/Berlinn"), "10: calendar"),
+        (("Europe/Berlin", "Europe"), "10: calendar"),
+        (("09:00-15:00", "9 to 5"), "10: calendar"),
+        (("mon-fri", "mon-fry"), "10: calendar"),
+        (("2026-12-20..", "2026-13-20..2026-"), "10: calendar"),
+        (("{file: no-chaos}", "{}"), "11: guards.1: "),
+        (("http: https://status.example/ok", "http: file:///etc/passwd"), "11: guards.0.http"),
+        (("./chaos", "./caos"), "12: plugins.0: "),
+        (("users: success_share", "user: success_share"), "did you mean 'users'?"),
+        (("check: streams start, below", "check: stream, below"), "15: abort.0.check: "),
+        (("monkeys: {chaos: {service: web}}", "monkeys: [chaos]"), "16: monkeys: "),
+        (("monkeys:", "monkies:"), "did you mean 'monkeys'?"),
+    ],
+)
+def test_a_wrong_configuration_says_where_and_what_would_be_right(
+    folder: Path, change: tuple[str, str], said: str
+) -> None:
+    changed = GOOD.replace(*change)
+    assert changed != GOOD
+    assert any(said in line for line in problems(folder, changed))
+
+
+def test_all_problems_come_at_once(folder: Path) -> None:
+    text = (
+        GOOD.replace("zone, at_once", "zones, at_once").replace("./chaos", "./caos").replace("success_share", "sucess")
+    )
+    assert len(problems(folder, text)) == 3
+
+
+KEYS = list(Config.model_fields)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+parts = st.sampled_from(["zone", "hours", "days", "closed", "driver", "http", "file", "check", "probe", "tolerance"])
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(
+        st.sampled_from(KEYS), values | st.dictionaries(parts, values) | st.lists(st.dictionaries(parts, values))
+    )
+)
+def test_no_data_makes_a_traceback(folder: Path, data: dict[str, object]) -> None:
+    (folder / "simian.yaml").write_text(json.dumps(data))
+    with contextlib.suppress(UsageError):
+        load_config(folder / "simian.yaml")
+
+
+def test_the_schema_knows_every_key_and_asks_for_no_more_than_system_and_platform() -> None:
+    schema = config_schema()
+    assert set(schema["properties"]) == set(KEYS)
+    assert schema["required"] == ["system", "platform"]
+
+
+# --- a stranger's folder
+
+
+def test_a_strangers_monkey_and_probe_are_found_by_naming_their_folder() -> None:
+    found = load_config(EXAMPLE)
+    monkeys = find_monkeys([Path(folder) for folder in found.plugins])
+    probes, broken = find_probes(found.plugins)
+    assert (monkeys.broken, broken) == ([], [])
+    assert probes["queue depth"].doc.startswith("Messages waiting")
+    world = build_world(found.world_settings(), clock=SystemClock(), environment={})
+    topology = Topology("shop", tuple(world.platform.nodes()), tuple(world.network.links()))
+    (fault,) = monkeys.get("oldest-first")(topology, Random(1), service="members")
+    assert fault.kind == "kill"
+    assert topology.node(fault.target).service == "members"

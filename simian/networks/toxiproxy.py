@@ -24,6 +24,7 @@ from simian.networks.toxiproxy_toxics import approximation
 from simian.topology import Link, Node
 from simian.world import CutHow, Direction, LinkReading
 
+_SETTINGS = ("driver", "servers", "links", "nodes")
 __all__ = ["ToxiproxyNetwork", "approximation", "from_settings"]
 
 
@@ -176,6 +177,10 @@ def _ensure(server: Server, link: str, wanted: Toxic, present: Toxic | None) -> 
 
 def from_settings(settings: Mapping[str, Any], shared: dict[str, Any]) -> ToxiproxyNetwork:
     """The driver of these settings; ``shared["platform"]`` is used once it is there. Raises UsageError."""
+    unknown = [key for key in settings if key not in _SETTINGS]
+    if unknown:
+        known = ", ".join(_SETTINGS[1:])
+        raise UsageError(f"network.{key} is no setting of driver 'toxiproxy'; it has: {known}" for key in unknown)
     servers = servers_from_settings(settings.get("servers"))
     nodes = settings.get("nodes") or {}
     if not isinstance(nodes, Mapping):

@@ -152,6 +152,9 @@ def _node(entry: Entry) -> Node:
 
 def from_settings(settings: Mapping[str, Any], shared: dict[str, Any]) -> ProcessPlatform:
     """The driver of ``{driver: process, manifest: PATH}``. Raises UsageError."""
+    unknown = [key for key in settings if key not in ("driver", "manifest")]
+    if unknown:
+        raise UsageError(f"platform.{key} is no setting of driver 'process'; it has: manifest" for key in unknown)
     manifest = settings.get("manifest")
     if not isinstance(manifest, str | os.PathLike) or not str(manifest):
         raise UsageError("platform.manifest is missing: driver 'process' needs the path of a manifest, as in "

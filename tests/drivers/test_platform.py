@@ -338,7 +338,7 @@ def test_without_a_manifest_the_remedy_is_told(tmp_path: Path, text: str | None)
             call()
 
 
-@pytest.mark.parametrize("settings", [{}, {"manifest": ""}, {"manifest": 3}])
-def test_settings_without_a_manifest_are_refused(settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize("settings", [{}, {"manifest": ""}, {"manifest": 3}, {"manifest": "m", "mainfest": "n"}])
+def test_settings_without_a_manifest_or_with_more_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="manifest"):
         from_settings(settings, {})

@@ -150,6 +150,7 @@ def test_a_proxy_on_all_addresses_is_asked_at_its_server(listen: str, ask: str) 
         ({"servers": []}, ["servers"]),
         ({"servers": {"east": "127.0.0.1:8474", "west": "http://h", "south": 3}}, ["east", "west", "south"]),
         (SERVERS | {"nodes": ["a"]}, ["nodes"]),
+        (SERVERS | {"server": {}, "lynks": []}, ["network.server ", "network.lynks", "it has: servers, links, nodes"]),
         (SERVERS | {"links": {"a": 1}}, ["links"]),
         (SERVERS | {"links": [3, {"name": "a"}, {"colour": "red"}]}, ["links[1]", "links[2]", "source", "colour"]),
     ],

@@ -4,12 +4,12 @@ What is to be said to a peer is gathered into batches while earlier ones are und
 """
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from .calls import Callee, Caller
 from .http import HttpError, Malformed, Response, TimedOut
+from .http_message import compact_json
 from .store_data import Replica, Row, row_of
 from .trace import Trace
 
@@ -25,7 +25,7 @@ _PAUSE_S = (0.2, 1.0)  # after a delivery that failed: first, longest
 async def _post(
     caller: Caller, trace: Trace, peer: Callee, gets: list[str], puts: list[Row], timeout_s: float
 ) -> list[Row | None]:
-    body = json.dumps({"get": gets, "put": puts}, separators=(",", ":")).encode()
+    body = compact_json({"get": gets, "put": puts}).encode()
     answer = await caller.call(trace, peer, "POST", PATH, body=body, timeout_s=timeout_s)
     return _rows_of(answer, len(gets))
 

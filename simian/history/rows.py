@@ -74,6 +74,13 @@ class Shape:
 
     def row(self, item: Mapping[str, Any], *head: Any) -> tuple[Any, ...]:
         """One row as the driver takes it, in the order of ``columns``."""
+        if item.keys() == self._encoders.keys():  # the usual reading: every key has a column, every value fits
+            fitting = [encode(item[key]) for key, encode in self._encoders.items()]
+            if None not in fitting:
+                return (*head, *fitting, "{}")
+        return self._odd_row(item, *head)
+
+    def _odd_row(self, item: Mapping[str, Any], *head: Any) -> tuple[Any, ...]:
         row: list[Any] = list(head)
         more: dict[str, Any] = {}
         known = 0
@@ -97,8 +104,11 @@ class Shape:
 
     def item(self, row: "Row[*tuple[Any, ...]]") -> dict[str, Any]:
         """The dict that was stored as this row."""
-        item = {key: value for key, value in row._asdict().items() if value is not None and key not in _OWN}
-        item.update(row.more)
+        item = {key: value for key, value in zip(row._fields, row, strict=True) if value is not None}
+        more = item.pop("more")
+        item.pop("number", None)
+        item.pop("position", None)
+        item.update(more)
         return item
 
 

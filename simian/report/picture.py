@@ -1,14 +1,15 @@
 """Traffic as a small picture in block characters: one row a region, time to the right, phases marked below."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from simian.report.model import Run, Second
-from simian.report.words import clock_time
+from simian.report.words import clock_time, span
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 FEWEST_COLUMNS = 8
+_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)  # columns people can count in
 _MARKED = ("baseline", "inject", "observe", "recover", "verify")
 
 
@@ -40,7 +41,8 @@ def picture(run: Run, width: int) -> list[str]:
 
 
 def _legend(axis: "_Axis", top: float, width: int) -> list[str]:
-    long = f"each column {axis.step:g} s from {clock_time(axis.start)}; a full block is {top:.0f} requests a second"
+    step = f"{axis.step} s" if axis.step < 60 else span(axis.step)
+    long = f"each column {step} from {clock_time(axis.start)}; a full block is {top:.0f} requests a second"
     return [long] if len(long) <= width else []
 
 
@@ -87,7 +89,8 @@ class _Axis:
 
     def __init__(self, start: float, end: float, columns: int) -> None:
         self.start = start
-        self.step = max(1, math.ceil((end - start) / max(FEWEST_COLUMNS, columns)))
+        least = math.ceil((end - start) / max(FEWEST_COLUMNS, columns))
+        self.step = next((step for step in _STEPS_S if step >= least), least)
         self.columns = max(1, math.ceil((end - start) / self.step))
 
     @classmethod
@@ -99,8 +102,17 @@ class _Axis:
         return math.floor((at - self.start) / self.step)
 
     def rates(self, traffic: Sequence[Second], number: Callable[[Second], int]) -> list[float]:
-        """Per second, for each column."""
+        """Per second, for each column; a slice that is longer than a column is spread over all it covers."""
         sums = [0.0] * self.columns
         for second in traffic:
-            sums[min(self.columns - 1, self.column(second.at))] += number(second)
+            for column, share in self._shares(second):
+                sums[column] += number(second) * share
         return [total / self.step for total in sums]
+
+    def _shares(self, second: Second) -> Iterator[tuple[int, float]]:
+        end = second.at + second.seconds
+        for column in range(self.column(second.at), min(self.columns, self.column(end) + 1)):
+            begins = self.start + column * self.step
+            inside = min(end, begins + self.step) - max(second.at, begins)
+            if inside > 0.001:  # less is an error of rounding, and would draw a block where nothing was
+                yield column, inside / second.seconds

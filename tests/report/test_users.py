@@ -6,7 +6,7 @@ import pytest
 
 from simian.histogram import Histogram
 from simian.report.model import Run, Second, read
-from simian.report.picture import blocks
+from simian.report.picture import blocks, picture
 from simian.report.users import users, when
 
 from . import records
@@ -67,3 +67,17 @@ def test_the_worst_second_is_the_one_with_most_failures_then_most_second_tries()
 )
 def test_blocks_show_the_least_bit_and_nothing_as_nothing(values: list[float], right: str) -> None:
     assert blocks(values, 8) == right
+
+
+def test_a_long_slice_is_spread_over_the_columns_it_covers() -> None:
+    rows = [row(0, served={"east": 40}), row(1, seconds=4.0, served={"east": 80}), row(5, served={"east": 40})]
+    lines = picture(run_with(*rows), 60)
+    assert lines[0].split() == ["east", "█▄▄▄▄█"]
+
+
+def test_a_run_of_a_day_has_columns_of_many_seconds() -> None:
+    rows = [row(minute * 60.0, seconds=60.0, served={"east": 600}) for minute in range(1440)]
+    lines = picture(run_with(*rows), 80)
+    assert set(lines[0].split()[1]) == {"█"}
+    assert "each column 30 min from" in lines[-1]
+    assert "a full block is 10 requests a second" in lines[-1]

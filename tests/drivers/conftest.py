@@ -21,7 +21,7 @@ from simian_lab import control as lab_control
 from simian_lab.layout import Layout
 
 HERE = Path(__file__).parent
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0  # a shared machine can be slow; nobody waits that long when all is well
 
 
 def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:

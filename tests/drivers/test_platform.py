@@ -217,10 +217,18 @@ def process_state(pid: int) -> str:
         return ""
 
 
-def test_stop_lets_a_node_end_in_good_order(small_system: Any, platform: ProcessPlatform) -> None:
+def test_stop_lets_a_node_end_in_good_order(small_system: Any) -> None:
+    platform = ProcessPlatform(small_system.manifest, grace_s=20.0)
     pid = small_system.shape("web-east-a")["pid"]
     platform.stop("web-east-a")
     assert (small_system.folder / "web-east-a.ended-well").read_text() == str(pid)
+
+
+def test_stop_lets_a_paused_node_end_in_good_order(small_system: Any) -> None:
+    platform = ProcessPlatform(small_system.manifest, grace_s=20.0)
+    platform.pause("web-east-a")
+    platform.stop("web-east-a")
+    assert (small_system.folder / "web-east-a.ended-well").exists()
 
 
 def test_stop_makes_a_stubborn_node_end_after_the_grace(small_system: Any, platform: ProcessPlatform) -> None:

@@ -167,6 +167,17 @@ def test_a_delay_is_set_to_nothing_before_it_is_removed_and_a_cut_is_closed_firs
         assert wedged.proxies[LINK]["enabled"]
 
 
+def test_what_cannot_be_removed_is_at_least_without_effect(wedged: Wedged) -> None:
+    network = network_of(wedged.url)
+    was = network.read(LINK)
+    network.throttle(LINK, MARK, rate_kb_s=9, direction="forward")
+    wedged.hangs = re.compile("DELETE .*")
+    with pytest.raises(DriverError):
+        network.mend(LINK, MARK, was)
+    (toxic,) = wedged.proxies[LINK]["toxics"]
+    assert (toxic["toxicity"], toxic["attributes"]) == (0.0, {"rate": 9})
+
+
 def test_a_server_that_answers_nothing_of_a_proxy_is_restarted_and_the_proxy_put_back(wedged: Wedged) -> None:
     platform = Restarts(wedged)
     network = network_of(wedged.url, shared={"platform": platform})

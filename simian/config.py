@@ -163,10 +163,10 @@ def _drivers(group: str) -> frozenset[str]:
 def _calendar_problems(section: object) -> Iterator[Problem]:
     with suppress(ValidationError):  # the whole file's validation tells of it
         calendar = CalendarPart.model_validate(section or {}).model_dump(mode="json", exclude_none=True)
-        spans = [{"closed": [span]} for span in calendar.get("closed", ())]
-        others = [{key: calendar[key]} for key in ("hours", "days") if key in calendar]
         # One thing at a time, as the first that is closed hides what comes after it.
-        cases: list[dict[str, Any]] = [{}, *others, *spans]
+        cases: list[dict[str, Any]] = [{}]
+        cases += [{key: calendar[key]} for key in ("hours", "days") if key in calendar]
+        cases += [{"closed": [span]} for span in calendar.get("closed", ())]
         for one in cases:
             said = why_closed({"zone": calendar["zone"], **one}, 0.0)
             if "cannot be read" in said:

@@ -46,8 +46,8 @@ class Judge(Protocol):
         """Whether it holds, for gates."""
         ...
 
-    def judge(self, blind: bool) -> Judgement:
-        """The verdict. ``blind``: the users' feed was missing or void for too long."""
+    def judge(self, blind: bool, blind_after: bool = False) -> Judgement:
+        """The verdict. ``blind``: the users' feed was missing or void for too long during; ``blind_after``: since."""
         ...
 
     def where(self) -> str:

@@ -122,7 +122,7 @@ class ReadingsJudge:
             return False
         return None if None in fine or len(fine) < ENOUGH_NOW else True
 
-    def judge(self, blind: bool) -> Judgement:
+    def judge(self, blind: bool, blind_after: bool = False) -> Judgement:
         """Broken beats unknown beats held. Silence is unknown, unless what was seen is broken anyhow."""
         judged = self._judge(self._phases.get("during", _Readings()), ENOUGH)
         back = self.holds_now("after") if self._phase == "after" else True

@@ -122,7 +122,7 @@ class UsersJudge:
             return None
         return holds
 
-    def judge(self, blind: bool) -> Judgement:
+    def judge(self, blind: bool, blind_after: bool = False) -> Judgement:
         """Broken beats unknown beats held."""
         during = self.tallies.get("during", UsersTally(self.metric))
         tolerance, baseline = self.check.tolerance, self._baseline
@@ -134,9 +134,9 @@ class UsersJudge:
         if self._harmed:
             return Judgement("broken", self.alarmed.partition(": ")[2])
         back = self.holds_now("after") if self._phase == "after" else True
-        if back is False:
+        if back is False and not blind_after:
             return Judgement("broken", f"{shown(self.value('after'), self.unit)} still after all was put back")
-        return self._doubt(during, needed, holds, blind, back) or Judgement("held", told)
+        return self._doubt(during, needed, holds, blind or blind_after, back) or Judgement("held", told)
 
     def _doubt(
         self, during: UsersTally, needed: int, holds: bool | None, blind: bool, back: bool | None

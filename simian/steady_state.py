@@ -18,6 +18,7 @@ from simian.tally import Coverage, Exposure, Hops
 __all__ = ["CheckVerdict", "Exposure", "Phase", "SteadyState", "Verdict"]
 
 ABORT_WINDOW_S = 5.0
+AFTER_WINDOW_S = 30.0
 VOID_WINDOW_S = 5.0
 MOST_VOID = 0.2  # of a phase, before the users' word is worth nothing
 
@@ -57,6 +58,7 @@ class SteadyState:
         self._hops = Hops()
         self._coverage = Coverage()
         self._during: tuple[float, float] | None = None
+        self._after_since: float | None = None
         self._lost_at = float("-inf")
         self._alarm: str | None = None
 
@@ -68,6 +70,8 @@ class SteadyState:
         """Count an observation."""
         if isinstance(seen, Slice):
             self._coverage.take(seen)
+            if self._phase == "after" and self._after_since is None:
+                self._after_since = seen.start
             if self._phase == "during":
                 self._during = (self._during[0] if self._during else seen.start, seen.end)
                 self._hops.take(seen.hops)
@@ -98,7 +102,7 @@ class SteadyState:
         """Whether every check holds now; ``None``: too little was seen to say. Without checks there is no doubt."""
         held = [judge.holds_now(phase) for judge in self._judges.values()]
         if False in held:
-            return False
+            return None if self._blind_since_recovery else False
         return None if None in held else True
 
     def why_not(self, phase: Phase) -> list[str]:
@@ -118,6 +122,14 @@ class SteadyState:
     def _blind(self) -> bool:
         return self._during is not None and self._coverage.void_share(*self._during) > MOST_VOID
 
+    @property
+    def _blind_since_recovery(self) -> bool:
+        """After the recovery, too, users that were late or not heard say little: what they saw then is unknown."""
+        if self._after_since is None:
+            return False
+        until = self._coverage.until
+        return self._coverage.void_share(max(self._after_since, until - AFTER_WINDOW_S), until) > MOST_VOID
+
     def verdicts(self) -> list[CheckVerdict]:
         """One for each check, in the order given; with no check at all the steady state is unknown."""
         if not self._judges:
@@ -125,7 +137,7 @@ class SteadyState:
         return [self._verdict(judge) for judge in self._judges.values()]
 
     def _verdict(self, judge: Judge) -> CheckVerdict:
-        judged = judge.judge(self._blind)
+        judged = judge.judge(self._blind, self._blind_since_recovery)
         broken = judged.verdict == "broken"
         values = {phase: judge.value(phase) for phase in ("baseline", "during", "after")}
         return CheckVerdict(

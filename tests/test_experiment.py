@@ -15,6 +15,7 @@ from simian.errors import UsageError
 from simian.experiment import Experiment, experiment_schema, find_experiments, load_experiment
 from simian.monkey import find_monkeys
 from simian.probe import AbortCondition, Tolerance
+from simian.simulation import Simulation
 from simian.yamlfile import MOST_BYTES, load_yaml, parse_yaml
 
 GOOD = """\
@@ -290,3 +291,14 @@ def test_the_schema_knows_every_key() -> None:
     assert set(schema["properties"]) == set(KEYS)
     assert schema["required"] == ["experiment"]
     assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("name", ["members-survive-a-lost-store-node", "a-region-serves-on-without-a-zone"])
+def test_an_experiment_that_comes_with_simian_holds_in_simulation(name: str) -> None:
+    found = load_experiment(name)
+    assert found.monkey is not None
+    record = Simulation.seeded(7).run(find_monkeys().get(found.monkey), options=found.options, **found.for_request())
+    assert (record["outcome"], record["verdict"], record["recovery"]) == ("completed", "held", "clean"), record[
+        "reasons"
+    ]
+    assert [row["verdict"] for row in record["steady_state"]] == ["held"] * len(found.checks)

@@ -243,6 +243,8 @@ class SmallSystem:
                  "supervisor": {"pid": None, "start_time": None, "control": control}}
         self.manifest.write_text(json.dumps(shape))
         self.ever: set[int] = set()
+
+    def start(self) -> None:
         command = [sys.executable, "-S", str(HERE / "small_supervisor.py"), str(self.manifest)]
         self.supervisor = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self.supervisor.stdout is not None
@@ -300,8 +302,11 @@ def small_system(tmp_path: Path) -> Iterator[SmallSystem]:
     if not os.path.isdir("/proc/self"):
         part_missing("procfs", "the eyes of this suite look into /proc")
     system = SmallSystem(tmp_path)
-    yield system
-    system.close()
+    try:
+        system.start()
+        yield system
+    finally:
+        system.close()
 
 
 class CachesOfTheLab:
@@ -328,8 +333,10 @@ class CachesOfTheLab:
 @pytest.fixture
 def caches_of_the_lab(tmp_path: Path) -> Iterator[CachesOfTheLab]:
     """Two nodes of the lab, really supervised by it."""
-    yield CachesOfTheLab(tmp_path)
-    lab_control.down(tmp_path)
+    try:
+        yield CachesOfTheLab(tmp_path)
+    finally:
+        lab_control.down(tmp_path)
 
 
 @pytest.fixture(scope="session")

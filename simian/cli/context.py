@@ -1,6 +1,7 @@
 """The system a command is about: its configuration, state folder, journal, world and monkeys."""
 
 import os
+import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from simian.cli.globals import Globals
 from simian.cli.state import StateFolder, state_folder, state_root
 from simian.clock import SystemClock
-from simian.errors import UsageError
+from simian.errors import JournalError, UsageError
 from simian.halt import HaltLever
 from simian.journal import Journal
 from simian.monkey import Found, find_monkeys
@@ -26,7 +27,10 @@ def config_path(settings: Globals) -> Path | None:
     """``--config``, else simian.yaml in this folder or above, else that of the lab which is up; ``None``: neither."""
     if settings.config:
         return Path(settings.config)
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the working folder is gone; go to one that is there") from None
     for folder in (here, *here.parents):
         if (folder / CONFIG).is_file():
             return folder / CONFIG
@@ -45,10 +49,15 @@ def lab_config() -> Path:
 
 def found_monkeys(settings: Globals) -> Found:
     """Every monkey that can be found with what configuration there is; a wrong one is not this question's affair."""
+    path = config_path(settings)
+    if path is None:
+        return find_monkeys()
     try:
         return load_system(settings).monkeys()
-    except UsageError:
-        return find_monkeys()
+    except UsageError as error:
+        found = find_monkeys()
+        found.broken += [(str(path), problem) for problem in error.problems]
+        return found
 
 
 def load_system(settings: Globals) -> "System":
@@ -61,6 +70,8 @@ def load_system(settings: Globals) -> "System":
         )
     from simian.config import load_config
 
+    if settings.verbose:
+        print(f"configuration: {path}", file=sys.stderr)
     return System(load_config(path), path)
 
 
@@ -102,8 +113,14 @@ class System:
 
     @property
     def lever(self) -> HaltLever:
-        """Its halt lever."""
-        self.state.path.mkdir(parents=True, exist_ok=True)
+        """Its halt lever. Raises JournalError where there can be no state folder."""
+        try:
+            self.state.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise JournalError(
+                f"the state folder {self.state.path} cannot be used: {error.strerror}; "
+                "free the way, or name another with SIMIAN_STATE"
+            ) from error
         return HaltLever(self.state.lever)
 
     def world(self) -> World:

@@ -1,12 +1,18 @@
 """``simian experiments`` and ``simian validate``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from simian.cli.context import config_path, load_system
+from simian.cli.globals import Globals
 from simian.cli.output import print_json, print_table
 from simian.errors import UsageError
+from simian.monkey import find_monkeys
+
+if TYPE_CHECKING:
+    from simian.yamlfile import Document
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_command=True)
 
@@ -61,7 +67,7 @@ def validate(
     problems: list[str] = []
     for file in files:
         try:
-            _validate(Path(file))
+            _validate(Path(file), ctx.obj)
         except UsageError as error:
             problems += error.problems
     if problems:
@@ -70,14 +76,30 @@ def validate(
     return 0
 
 
-def _validate(path: Path) -> None:
-    from simian.config import load_config
+def _validate(path: Path, settings: Globals) -> None:
     from simian.experiment import load_experiment
-    from simian.monkey import find_monkeys
     from simian.yamlfile import load_yaml
 
-    data: Any = load_yaml(path).data
-    if "system" in data and "experiment" not in data:
-        load_config(path)
-    else:
-        load_experiment(path, monkeys=find_monkeys().monkeys)
+    document = load_yaml(path)
+    if "system" in document.data and "experiment" not in document.data:
+        _validate_config(path, document)
+        return
+    system = load_system(settings) if config_path(settings) else None
+    found = system.monkeys() if system else find_monkeys()
+    plugins = list(system.config.plugins) if system else []
+    load_experiment(path, plugins=plugins, monkeys=found.monkeys)
+
+
+def _validate_config(path: Path, document: "Document") -> None:
+    """What a system's every command checks, and the defaults of monkeys, which only a run of theirs would."""
+    from simian.config import load_config
+
+    config = load_config(path)
+    found, problems = find_monkeys([Path(folder) for folder in config.plugins]), []
+    for name, options in config.monkeys.items():
+        try:
+            found.get(name).checked(options)
+        except UsageError as error:
+            problems += [document.problem(("monkeys", name), what) for what in error.problems]
+    if problems:
+        raise UsageError(problems)

@@ -30,11 +30,15 @@ def split_globals(arguments: Sequence[str]) -> tuple[Globals, list[str]]:
         if word in FLAGS:
             setattr(found, FLAGS[word], True)
         elif word == "--config":
-            if not left:
-                raise UsageError("--config needs a file: --config simian.yaml")
-            found.config = left.pop(0)
+            found.config = _file(left.pop(0) if left else "")
         elif word.startswith("--config="):
-            found.config = word.partition("=")[2]
+            found.config = _file(word.partition("=")[2])
         else:
             rest.append(word)
     return found, rest
+
+
+def _file(word: str) -> str:
+    if not word:
+        raise UsageError("--config needs a file: --config simian.yaml")
+    return word

@@ -73,9 +73,10 @@ def report(
     output: Annotated[str | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
 ) -> int:
     """The report of a run: `last`, a name, or a unique beginning of one."""
-    from simian.cli.show import write_report
-    from simian.report import render
+    from simian.cli.show import tell, write_report
 
+    if ctx.obj.json and format not in (None, "json"):
+        raise UsageError(f"--json and --format {format} contradict each other; give one of them")
     system = load_system(ctx.obj)
     _fed(system)
     record = system.history().get(run)
@@ -84,5 +85,5 @@ def report(
             raise UsageError("-o names the format by its ending (.txt, .md, .json); leave --format out")
         write_report(record, Path(output))
         return 0
-    print(render(record, format or ("json" if ctx.obj.json else "text")))
+    tell(record, format or ("json" if ctx.obj.json else "text"))
     return 0

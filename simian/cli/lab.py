@@ -9,7 +9,7 @@ from simian.cli.output import print_json, print_table
 from simian.errors import DriverError, UsageError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The two-region system.")
-Flavour = Annotated[str, typer.Option("--flavour", help="process: local processes on loopback; docker: a later version.")]
+Flavour = Annotated[str, typer.Option("--flavour", help="process: local processes on loopback.")]
 
 
 def _control() -> Any:

@@ -7,7 +7,7 @@ import typer
 
 from simian.cli.context import System, load_system
 from simian.cli.output import print_json, print_table
-from simian.errors import SimianError
+from simian.errors import JournalError, SimianError
 from simian.guardian import is_dead
 from simian.journal import OPEN_STATES
 from simian.record import iso
@@ -109,13 +109,18 @@ def _finding(what: str, finding: object, ok: bool = True) -> dict[str, Any]:
 
 
 def _kept(system: System) -> list[Mapping[str, Any]]:
-    state, pulled = system.state, system.lever.why_pulled()
+    state = system.state
+    try:
+        pulled = system.lever.why_pulled()
+        lever = _finding("halt lever", (pulled and f"pulled: {pulled}") or "not pulled", not pulled)
+    except JournalError as error:
+        lever = _finding("halt lever", error, ok=False)
     return [
         _finding("configuration", system.path),
         _finding("state folder", state.path),
         _finding("journal", state.journal),
         _finding("history", system.config.history or state.history),
-        _finding("halt lever", (pulled and f"pulled: {pulled}") or "not pulled", not pulled),
+        lever,
     ]
 
 

@@ -3,6 +3,7 @@
 Options for all commands (``--config FILE``, ``--json``, ``-q``, ``-v``) may stand anywhere on the line.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -13,6 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 from simian.cli.globals import Globals, split_globals
+from simian.cli.output import printable
+from simian.cli.streams import patient_streams
 from simian.errors import DriverError, JournalError, PluginError, Refused, SimianError, UsageError
 
 # name: (module under simian.cli, function, help). Loaded when called, so that `simian --help` stays quick.
@@ -52,7 +55,7 @@ class Commands(TyperGroup):
             return _command(cmd_name, getattr(import_module(f"simian.cli.{module}"), attribute), help_text)
         from simian.cli.monkey import monkey_command
 
-        return monkey_command(cmd_name, ctx.obj)
+        return monkey_command(cmd_name, ctx.obj, others=list(COMMANDS))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The table, without loading what is in it."""
@@ -89,11 +92,11 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
+def _version(ctx: typer.Context, asked: bool) -> None:
     if asked:
         from simian import __version__
 
-        print(f"simian {__version__}")
+        print(json.dumps({"simian": __version__}) if ctx.obj and ctx.obj.json else f"simian {__version__}")
         raise typer.Exit
 
 
@@ -117,58 +120,72 @@ KINDS: list[tuple[type[SimianError], str, int]] = [
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program's entry point; exits with the code of the contract."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    with patient_streams():
+        code = _outcome(given)
+    sys.exit(code)
+
+
+def _outcome(given: list[str]) -> int:
+    """The exit code of this command line, all that it has to say printed."""
+    as_json = "--json" in given
     try:
         settings, rest = split_globals(given)
+        as_json = settings.json
         code = _run(settings, rest)
-    except UsageError as error:  # of the options for all themselves
-        code = _told(error, "--json" in given)
-    _leave(code)
+        sys.stdout.flush()
+        return code
+    except SimianError as error:
+        return _told(error, as_json)
+    except KeyboardInterrupt:
+        return _told(SimianError("interrupted"), as_json)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _unexpected(error, f"{where}{error.strerror or error}", as_json)
+    except Exception as error:
+        return _unexpected(error, f"{type(error).__name__}: {error}", as_json)
 
 
 def _run(settings: Globals, rest: list[str]) -> int:
     try:
         answer = typer.main.get_command(app).main(args=rest, prog_name="simian", standalone_mode=False, obj=settings)
         return answer if isinstance(answer, int) else 0
-    except SimianError as error:
-        return _told(error, settings.json)
-    except KeyboardInterrupt:
-        return 4
-    except BrokenPipeError:
-        return 4
+    except typer.Abort as error:  # what Typer makes of Ctrl-C
+        raise KeyboardInterrupt from error
     except Exception as error:
-        return _unexpected(error, settings)
+        if not hasattr(error, "format_message"):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError" and not settings.json:
+            print(error.format_message(), file=sys.stderr)
+            return 2
+        raise UsageError(_in_our_words(error)) from error
 
 
-def _unexpected(error: Exception, settings: Globals) -> int:
-    """Typer's own errors are usage; a defect of ours is told in one line, with a traceback on request."""
-    text = getattr(error, "format_message", None)
-    if text is not None:
-        return _told(UsageError(str(text())), settings.json)
-    if type(error).__name__ in ("Exit", "Abort"):
-        return int(getattr(error, "exit_code", 4))
+def _in_our_words(error: Any) -> str:
+    """What Typer found wrong with the line, and where to look what would be right."""
+    path = error.ctx.command_path if error.ctx else "simian"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return f"{path} needs a command; see {path} --help"
+    said = str(error.format_message()).replace("Value error, ", "").rstrip(".")
+    return f"{said[:1].lower()}{said[1:]}; see {path} --help"
+
+
+def _unexpected(error: Exception, text: str, as_json: bool) -> int:
+    """A defect of ours, or of the machine, in one line; with a traceback on request."""
     if os.environ.get("SIMIAN_DEBUG") == "1":
         raise error
-    return _told(SimianError(f"{type(error).__name__}: {error}; SIMIAN_DEBUG=1 shows where"), settings.json)
+    return _told(SimianError(f"{text}; SIMIAN_DEBUG=1 shows where".replace("\n", " ")), as_json)
 
 
 def _told(error: SimianError, as_json: bool) -> int:
     reasons = getattr(error, "problems", None) or getattr(error, "reasons", None) or str(error).splitlines()
     kind, code = next((kind, code) for cls, kind, code in KINDS if isinstance(error, cls))
-    if as_json:
-        print(json.dumps({"error": {"kind": kind, "reasons": reasons}}))
-    else:
-        for reason in reasons:
-            print(f"error: {reason}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody can be told; the exit code says it
+        if as_json:
+            print(json.dumps({"error": {"kind": kind, "reasons": reasons}}), flush=True)
+        else:
+            for reason in reasons:
+                print(f"error: {printable(reason)}", file=sys.stderr)
     return code
-
-
-def _leave(code: int) -> None:
-    """Exit; a reader of stdout that left early is no error of ours."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
 
 
 if __name__ == "__main__":

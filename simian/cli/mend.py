@@ -59,7 +59,7 @@ def _wait_for_end(system: System, runs: Sequence[str]) -> bool:
 
 def recover(
     ctx: typer.Context,
-    orphans: Annotated[bool, typer.Option("--orphans", help="Also take out what no journal knows of, by its mark.")] = False,
+    orphans: Annotated[bool, typer.Option("--orphans", help="Also what no journal knows of, by its mark.")] = False,
 ) -> int:
     """Put back whatever a dead run left."""
     system = load_system(ctx.obj)
@@ -128,6 +128,8 @@ def _marks_in(world: Any, node: str) -> list[str]:
 
 def halt(ctx: typer.Context, reason: Annotated[str, typer.Argument(help="Why; every refusal will say it.")]) -> int:
     """End every run now and forbid new ones until `simian resume`."""
+    if not reason.strip():
+        raise UsageError("a halt needs a reason, as every refusal will say it; simian halt 'release of the shop'")
     system = load_system(ctx.obj)
     rows = system.journal().unfinished()
     for row in rows:

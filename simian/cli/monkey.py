@@ -2,25 +2,30 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
 
 from simian.cli.globals import Globals
 from simian.cli.options import RUN_OPTIONS, RunOptions
+from simian.errors import UsageError
 from simian.monkey import Monkey
 
 PARAM = re.compile(r"^:param (\w+):\s*(.*)$")
 
 
-def monkey_command(name: str, settings: Globals | None) -> Any:
-    """The Typer command of the monkey called ``name``; ``None`` where there is no such monkey or command."""
+def monkey_command(name: str, settings: Globals | None, others: Sequence[str] = ()) -> Any:
+    """The Typer command of the monkey called ``name``. Raises UsageError naming the nearest monkey or other command."""
     from simian.cli.context import found_monkeys
 
     found = found_monkeys(settings or Globals())
     if name not in found.monkeys:
-        return None
+        near = get_close_matches(name, [*others, *found.monkeys], 1)
+        hint = f"did you mean {near[0]!r}?" if near else "`simian --help` and `simian monkeys` list them"
+        broken = [f"perhaps because this is broken: {origin}: {why}" for origin, why in found.broken]
+        raise UsageError([f"no command or monkey is called {name!r:.80}; {hint}", *broken])
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(name)(_function(found.monkeys[name], settings or Globals()))
     command = typer.main.get_command(app)

@@ -8,6 +8,9 @@ import typer
 
 from simian.errors import UsageError
 
+SHORTEST_S = 0.01  # as in an experiment's file
+GREATEST_SEED = 2**63 - 1  # what the history's column holds
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -27,7 +30,14 @@ class RunOptions:
         """Take the run's options out of all that were given."""
         span = given.pop("for_", None)
         taken = {field.name: given.pop(field.name) for field in fields(cls) if field.name in given}
-        return cls(for_s=None if span is None else seconds(span, "--for"), **taken)
+        return cls(for_s=None if span is None else _hold(span), **taken)
+
+
+def _hold(text: str) -> float:
+    span = seconds(text, "--for")
+    if span < SHORTEST_S:
+        raise UsageError(f"--for: {text!r} is too short to see anything; give 10ms or more, such as 30s")
+    return span
 
 
 def seconds(text: str, option: str) -> float:
@@ -40,14 +50,16 @@ def seconds(text: str, option: str) -> float:
         raise UsageError(f"{option}: {error}") from error
 
 
-def _option(name: str, flag: str, kind: Any, default: Any, text: str) -> inspect.Parameter:
-    annotation = Annotated[kind, typer.Option(flag, help=text)]
+def _option(name: str, flag: str, kind: Any, default: Any, text: str, **more: Any) -> inspect.Parameter:
+    annotation = Annotated[kind, typer.Option(flag, help=text, **more)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 RUN_OPTIONS = [
     _option("for_", "--for", str | None, None, "How long the faults stay: 500ms, 30s, 5m, 24h. [default: 30s]"),
-    _option("seed", "--seed", int | None, None, "The die's seed; a run with the same seed plans the same."),
+    _option(
+        "seed", "--seed", int | None, None, "The die's seed; the same one plans the same.", min=0, max=GREATEST_SEED
+    ),
     _option("plan", "--plan", bool, False, "Print the plan; touch nothing."),
     _option("leashed", "--leashed", bool, False, "Go as far as the baseline; record what would have been done."),
     _option("note", "--note", str, "", "A note kept with the run."),

@@ -17,7 +17,7 @@ def run(**given: Any) -> int:
 
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
-_WANTED = Annotated[str, typer.Argument(metavar="FILE|NAME", help="An experiment's file, or the name of a shipped one.")]
+_WANTED = Annotated[str, typer.Argument(metavar="FILE|NAME", help="An experiment's file, or a shipped one's name.")]
 _OWN = [
     inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context),
     inspect.Parameter("wanted", _KEYWORD, annotation=_WANTED),

@@ -1,6 +1,7 @@
 """What a command shows while a run goes on, and where its report is written."""
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,13 @@ def report_format(path: Path) -> str:
     return FORMATS[path.suffix]
 
 
+def check_report(path: Path) -> None:
+    """Whether a report can be written there later. Raises UsageError, before anything is touched."""
+    report_format(path)
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        raise UsageError(f"the report cannot be written to {path}: {path.parent} is no folder that can be written to")
+
+
 def write_report(record: Mapping[str, Any], path: Path) -> None:
     """Write the report, whole or not at all. Raises UsageError where it cannot be written."""
     from simian.report import render
@@ -40,3 +48,11 @@ def write_report(record: Mapping[str, Any], path: Path) -> None:
         new.replace(path)
     except OSError as error:
         raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from error
+
+
+def tell(record: Mapping[str, Any], format: str) -> None:
+    """Print the report, as wide as the terminal."""
+    from simian.report import render
+
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    print(render(record, format, width=shutil.get_terminal_size((100, 24)).columns, colour=colour), end="")

@@ -16,7 +16,7 @@ from simian.cli.context import System, load_system
 from simian.cli.globals import Globals
 from simian.cli.live import View
 from simian.cli.options import RunOptions
-from simian.cli.show import report_format, view_for, write_report
+from simian.cli.show import check_report, tell, view_for, write_report
 from simian.cli.spawn import pipes, spawn
 from simian.errors import JournalError, Refused, SimianError, UsageError
 from simian.fault import fault_from_words
@@ -49,14 +49,17 @@ def run_experiment(wanted: str, options: RunOptions, settings: Globals) -> int:
     from simian.experiment import load_experiment
 
     system = load_system(settings)
-    experiment = load_experiment(wanted)
+    experiment = load_experiment(
+        wanted,
+        plugins=system.config.plugins,
+        monkeys=system.monkeys().monkeys,
+        checks=[check.check for check in system.config.steady_state],
+    )
     request = request_of(system, options, monkey=experiment.monkey, options_of=experiment.options)
     return start(system, replace(request, **experiment.for_request(request.checks, options.for_s)), options, settings)
 
 
-def request_of(
-    system: System, options: RunOptions, *, monkey: str | None, options_of: Mapping[str, Any]
-) -> RunRequest:
+def request_of(system: System, options: RunOptions, *, monkey: str | None, options_of: Mapping[str, Any]) -> RunRequest:
     """The request of a run as the configuration would have it."""
     return RunRequest(
         run=new_run(),
@@ -77,20 +80,22 @@ def request_of(
 def start(system: System, request: RunRequest, options: RunOptions, settings: Globals) -> int:
     """From the request to the exit code."""
     if options.report:
-        report_format(Path(options.report))
+        check_report(Path(options.report))
     request, plan = planned(system, request)
     if options.plan:
         show_plan(plan, request, settings)
         return 0
     agree(system, plan, options)
-    with contextlib.suppress(JournalError):  # the runner says it better, and refuses
+    try:
         close_harmless(system.journal(), system.clock)
+    except JournalError as error:
+        raise Refused(f"{error}; nothing was touched") from error
     with view_for(settings, options) as view:
         live(system, replace(request, confirmed_plan_hash=plan.hash), view)
     record = record_of(system.journal(), request.run)
     for problem in system.feed_history():
         print(f"warning: {problem}", file=sys.stderr)
-    tell(record, options, settings)
+    tell_all(record, options, settings)
     return exit_code(record["outcome"], record["verdict"], record["recovery"], leashed=request.leashed)
 
 
@@ -181,13 +186,14 @@ def wait_for_guardian(system: System, run: str) -> None:
         close_harmless(system.journal(), system.clock)
 
 
-def tell(record: Mapping[str, Any], options: RunOptions, settings: Globals) -> None:
+def tell_all(record: Mapping[str, Any], options: RunOptions, settings: Globals) -> None:
     """The story on stdout (or the one JSON document), and the report's file."""
-    from simian.report import render
-
     if options.report:
-        write_report(record, Path(options.report))
+        try:
+            write_report(record, Path(options.report))
+        except UsageError as error:  # the run is over: its exit code must still say how it went
+            print(f"warning: {error}", file=sys.stderr)
     if settings.json:
-        print(render(record, "json"))
+        tell(record, "json")
     elif not settings.quiet:
-        print(render(record, "text"))
+        tell(record, "text")

@@ -11,7 +11,7 @@ $(STAMP): pyproject.toml filters/pyproject.toml constraints.txt
 	  { echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1); Python 3.11 or newer is needed; make PYTHON=python3.12 …" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "setting up $(VENV) …"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ./filters -e '.[dev]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ./filters -e '.[dev,lab]'
 	@touch $@
 
 demo: $(STAMP)

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from .http_message import VIEW
 from .node import NodeContext
@@ -153,7 +154,7 @@ class CacheConnection(asyncio.BufferedProtocol):
         self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # by its methods: uvloop's does not inherit
         self._transport = transport
         self._open.add(self)
         self._stats.connections += 1

@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 BODY_LIMIT_B = 4 << 20
 HEAD_LIMIT_B = 64 << 10
@@ -102,7 +102,7 @@ class Message(asyncio.BufferedProtocol):
         self._head_b = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # by its methods: uvloop's does not inherit
         self.transport = transport
 
     def get_buffer(self, sizehint: int) -> memoryview:

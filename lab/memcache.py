@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from contextlib import suppress
+from typing import cast
 
 from .http import Closed, ConnectRefused, HttpError, Malformed, TimedOut
 from .http_message import VIEW
@@ -27,7 +28,7 @@ class _Connection(asyncio.BufferedProtocol):
         self.usable = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # by its methods: uvloop's does not inherit
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:

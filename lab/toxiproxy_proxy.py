@@ -12,7 +12,7 @@ import struct
 from collections import deque
 from collections.abc import Iterable
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from .toxiproxy_toxics import KINDS, Chunk, Toxic, nothing
 
@@ -186,7 +186,7 @@ class _Side(asyncio.BufferedProtocol):
         outward.source = self
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # by its methods: uvloop's does not inherit
         self.transport = transport
         self._inward.flow_into(self)
         self._connection.made(self)

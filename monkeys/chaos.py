@@ -45,4 +45,5 @@ def chaos(
         chosen = rng.sample(candidates, count)
     if how is not None and how not in FAULTS:
         raise ValueError(f"how is {how!r}; there are: {', '.join(FAULTS)}")
-    return [FAULTS[how or rng.choice(sorted(FAULTS))](each.name) for each in chosen]
+    hows = sorted(FAULTS)
+    return [FAULTS[how or rng.choice(hows)](each.name) for each in chosen]

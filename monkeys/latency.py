@@ -21,7 +21,7 @@ def latency(
     side: Literal["client", "server"] = "server",
     share: str = "10%",
     delay: str | None = None,
-    error_share: str = "1%",
+    error_share: str = "2%",
     status: int = 503,
 ) -> list[Fault]:
     """Slow a share of a service's requests, or every byte of a link; make a share of the requests fail.

@@ -127,6 +127,11 @@ class Attention:
         if now - self._kept_at >= KEEP_EVERY_S:
             self._kept_at = now
             self.flush()
+            self._tell_checks()
+
+    def _tell_checks(self) -> None:
+        for check in self.steady.now() if self.watching else ():
+            self.tools.emit({"event": "check", **check})
 
     def _slice_s(self) -> float:
         return min(self.tools.tick_s, RENEW_EVERY_S) if self._expiring() else self.tools.tick_s

@@ -74,6 +74,10 @@ class Fault:
         """Read what undo cannot derive later and return the fault with it. Raises ``Refused``."""
         return self
 
+    def caveat(self, world: World) -> str:
+        """What the report must say of how this fault is done here; empty: nothing."""
+        return ""
+
     def control(self, world: World, topology: Topology) -> Control:
         """See the target work before the injection. Raises ``Refused`` where it cannot be seen to work."""
         raise NotImplementedError

@@ -10,6 +10,8 @@ from simian.fault import fault_from_json
 from simian.journal import Journal
 from simian.recover import MEND
 
+ASKED = ("system", "monkey", "experiment", "hypothesis", "note", "seed", "for_s")
+
 
 def iso(at: float | None) -> str | None:
     """Seconds since the epoch as ISO 8601 in UTC with microseconds; ``None`` stays."""
@@ -24,7 +26,7 @@ def record_of(journal: Journal, run: str) -> dict[str, Any]:
     request = json.loads(row["request"])
     plan = json.loads(row["plan"]) if row["plan"] else None
     checks = json.loads(row["steady_state"])
-    asked = {name: request.get(name) for name in ("system", "monkey", "experiment", "hypothesis", "note", "seed")}
+    asked = {name: request.get(name) for name in ASKED}
     return {
         "run": run,
         **asked,

@@ -10,7 +10,7 @@ from simian.hands import Hands
 from simian.journal import Entry
 from simian.world import World
 
-UNDO_DEADLINE_S = 12.0
+UNDO_DEADLINE_S = 40.0  # mending a wedged proxy up to the restart of its server takes several calls
 READY_WITHIN_S = 60.0
 TRIES = 4
 PAUSE_S = 0.25

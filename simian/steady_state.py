@@ -109,6 +109,19 @@ class SteadyState:
         """A line for each check that does not hold now, or of which too little was seen to say."""
         return [_shortfall(judge, phase) for judge in self._judges.values() if judge.holds_now(phase) is not True]
 
+    def now(self) -> list[dict[str, Any]]:
+        """Each check as it stands in this phase, for people who watch: check, value, tolerance, verdict so far."""
+        words = {True: "held", False: "broken", None: "unknown"}
+        return [
+            {
+                "check": name,
+                "value": judge.value(self._phase),
+                "tolerance": judge.check.tolerance.text,
+                "verdict": words[judge.holds_now(self._phase)],
+            }
+            for name, judge in self._judges.items()
+        ]
+
     def void_share(self, window_s: float = VOID_WINDOW_S, *, since_s: float | None = None) -> float:
         """Which share of the seconds after a moment the users could not tell about: themselves late, or not heard.
 

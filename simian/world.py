@@ -96,6 +96,10 @@ class Network(Protocol):
         """Why a fault of this kind (``cut``, ``delay``, ``throttle``) cannot be done here; empty when it can."""
         ...
 
+    def caveat(self, kind: str, *, by: Distribution | None = None) -> str:
+        """What a report must say of how this driver does it (dice of its own, an approximation); empty: nothing."""
+        ...
+
     def cut(self, link: str, mark: str, *, how: CutHow, direction: Direction) -> None:
         """No byte across. ``refuse`` closes and refuses connections; ``blackhole`` swallows bytes in silence."""
         ...

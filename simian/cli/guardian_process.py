@@ -27,7 +27,7 @@ IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.
 
 
 def main() -> None:
-    """Watch until the run ends; recover when its runner is lost. Leaves by ``os._exit``: a hung call must not hold it."""
+    """Watch until the run ends; recover when its runner is lost. Leaves by ``os._exit``, past calls that hang."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     with os.fdopen(0, "rb", buffering=0, closefd=False) as unbuffered:  # Lines reads on where this ends

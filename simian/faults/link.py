@@ -150,6 +150,10 @@ class Delay(LinkFault):
         """Why this delay cannot be given here."""
         return world.network.unsupported("delay", direction=self.direction, by=self.distribution)
 
+    def caveat(self, world: World) -> str:
+        """How the network driver's delay differs from what was asked."""
+        return world.network.caveat("delay", by=self.distribution)
+
     def prepare(self, world: World) -> Self:
         """A delay of nothing would prove nothing."""
         refuse_unless(self.planned_ms > 0, f"a delay of {self.by} on {self.link} does nothing; give a longer one")

@@ -13,7 +13,7 @@ from simian.topology import Node, Topology
 from simian.world import Exchange, Rule, Side, World
 
 LIFETIME_S = 10.0  # a rule expires by itself; the runner renews it well before
-ASK_BUDGET_S = 8.0
+ASK_BUDGET_S = 20.0
 ASKS_FOR_CONTROL = 15
 FEWEST_ASKS = 60
 MOST_ASKS = 960

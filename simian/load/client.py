@@ -7,6 +7,7 @@ of 256 KiB for each read, which costs three times the CPU).
 import asyncio
 import errno
 from collections import deque
+from typing import cast
 
 from simian.load.http1 import Malformed, Reader, Response
 
@@ -59,7 +60,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # by its methods: uvloop's does not inherit
         self._transport = transport
 
     def get_buffer(self, sizehint: int) -> memoryview:

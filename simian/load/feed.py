@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 BEHIND_B = 256 * 1024  # unsent bytes (some ten seconds of slices) at which a subscriber is dropped
 
@@ -14,7 +14,7 @@ class _Subscriber(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # by its methods: uvloop's does not inherit
         self.transport = transport
         self._feed.subscribers.add(self)
 

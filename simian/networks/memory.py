@@ -38,6 +38,10 @@ class MemoryNetwork:
             return "refusing closes connections, which ends both directions; use blackhole for one of them"
         return ""
 
+    def caveat(self, kind: str, *, by: Distribution | None = None) -> str:
+        """Nothing to say."""
+        return ""
+
     def cut(self, link: str, mark: str, *, how: CutHow, direction: Direction) -> None:
         """See ``Network.cut``."""
         self._lay(link, mark, Effect("cut", direction, how=how))

@@ -27,6 +27,10 @@ class NoNetwork:
         """Nothing can be done."""
         return WHY
 
+    def caveat(self, kind: str, *, by: Distribution | None = None) -> str:
+        """Nothing to say."""
+        return ""
+
     def cut(self, link: str, mark: str, *, how: CutHow, direction: Direction) -> None:
         """Cannot."""
         raise Unsupported(WHY)

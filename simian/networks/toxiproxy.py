@@ -62,6 +62,13 @@ class ToxiproxyNetwork:
         """Why Toxiproxy cannot do that; empty when it can."""
         return toxics.unsupported(kind, how=how, direction=direction, by=by)
 
+    def caveat(self, kind: str, *, by: Distribution | None = None) -> str:
+        """Toxiproxy throws its own die for delays, and knows even draws only."""
+        if kind != "delay" or by is None or by.kind == "constant":
+            return ""
+        told = ["Toxiproxy draws delays itself: no seed reaches them", toxics.approximation(by)]
+        return "; ".join(filter(None, told))
+
     def cut(self, link: str, mark: str, *, how: CutHow, direction: Direction) -> None:
         """``refuse``: a flag with our mark, then disabled. ``blackhole``: a time-out that never comes."""
         self._check(link, mark, toxics.unsupported("cut", how=how, direction=direction))

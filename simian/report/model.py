@@ -118,6 +118,7 @@ class Run:
     plan_hash: str = ""
     topology_hash: str = ""
     seed: int | None = None
+    for_s: float | None = None
     started: float | None = None
     ended: float | None = None
     exposure_assumed: bool = False
@@ -186,6 +187,7 @@ def _run(record: Record) -> Run:
     return Run(
         **texts,
         seed=record.get("seed"),
+        for_s=record.get("for_s"),
         started=epoch_s(record.get("started")),
         ended=epoch_s(record.get("ended")),
         exposure_assumed=bool(record.get("exposure_assumed")),

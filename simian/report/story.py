@@ -264,6 +264,8 @@ def again(run: Run) -> str:
         words += _option(name, value)
     if run.seed is not None:
         words += ["--seed", str(run.seed)]
+    if run.for_s is not None:
+        words += ["--for", f"{run.for_s:g}s"]
     return " ".join(plain(shlex.quote(word)) for word in words)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from simian_filters.distribution import Distribution
@@ -60,11 +61,13 @@ class Services:
                 return self._mid_tier(name, region, write)
             return both([self._own("far")], self._isthmus(name, far, write))
 
-        return self.call(USERS, name, timeout_ms, lambda: self._or_shed(name, inside()))
+        asked = partial(self.call, USERS, name, timeout_ms, lambda: self._or_shed(name, inside()))
+        return self._once(("gateway", name, far, write), asked)
 
     def redirect(self, name: str) -> Answers:
         """A gateway that sends users elsewhere."""
-        return self.call(USERS, name, self._habits.try_timeout_ms, lambda: [self._own("gateway", 307)])
+        asked = partial(self.call, USERS, name, self._habits.try_timeout_ms, lambda: [self._own("gateway", 307)])
+        return self._once(("redirect", name), asked)
 
     def pool(self, service: str, region: str) -> list[str]:
         """Names of a service's nodes in a region; where it has none there, those of all regions."""

@@ -152,7 +152,7 @@ class MemoryState:
         with self._lock:
             one, expires_at = self.node(name), self.clock.elapsed() + rule.expires_in_s
             present = one.rules.get(rule.mark)
-            if present is None or replace(present.rule, expires_in_s=0.0) != replace(rule, expires_in_s=0.0):
+            if present is None or replace(present.rule, expires_in_s=rule.expires_in_s) != rule:
                 with self.change():
                     present = one.rules[rule.mark] = RuleInPlace(rule, Random(rule.seed), expires_at)
                 self._expire_later(one, present)

@@ -25,7 +25,7 @@ GROWTH = 0.25  # an interval lasts at most this part of the time since the last 
 LATE_MS: Mapping[str, float] = {"p50": 0.0, "p99": 0.0, "max": 0.0}  # simulated users are never late
 
 Subscriber = Callable[[Slice], None]
-_SAME = 3  # digits by which shares that change with time are told apart
+_SAME = 2  # digits by which shares that change with time are told apart: fewer make fewer scenes to compute
 
 
 class _Scene(NamedTuple):
@@ -191,7 +191,7 @@ class Users:
         warming_s = self._habits.cache_warming_s
         caches = (one for one in self._state.nodes.values() if one.node.service == "cache")
         cold = ((one.node.name, (at - one.warm_from) / warming_s) for one in caches if one.node.name in moment.ready)
-        return tuple((name, round(max(0.0, warmth), 2)) for name, warmth in cold if warmth < 1)
+        return tuple((name, round(max(0.0, warmth), 1)) for name, warmth in cold if warmth < 1)
 
     def _learning(self, moment: Moment, start: float, middle: float) -> frozenset[str]:
         """Nodes and links that went bad so lately that their callers still try them first."""

@@ -22,15 +22,13 @@ class MemoryRequests:
 
     def put(self, node: str, rule: Rule) -> None:
         """See ``Requests.put``. Unreachable when it is down, TimedOut when it is frozen, DriverError for a bad rule."""
-        self._reach(node)
-        try:
-            WireRule.from_json(asdict(rule))
-        except BadRule as error:
-            raise DriverError(f"{node}'s filter takes no such rule: {error}") from error
+        present = self._reach(node).rules.get(rule.mark)
+        if present is None or present.rule != rule:  # a mere renewal is known to be good
+            _refuse_bad(node, rule)
         self._state.put_rule(node, rule)
 
     def remove(self, node: str, mark: str) -> None:
-        """See ``Requests.remove``. One that is down cannot be asked, and whether it is down cannot be told: Unreachable."""
+        """See ``Requests.remove``. Raises Unreachable when it is down: from outside that cannot be told from a cut."""
         self._reach(node)
         self._state.drop_rule(node, mark)
 
@@ -61,6 +59,13 @@ class MemoryRequests:
         if one.state == "paused":
             raise TimedOut(f"{node} did not answer in time")
         return one
+
+
+def _refuse_bad(node: str, rule: Rule) -> None:
+    try:
+        WireRule.from_json(asdict(rule))
+    except BadRule as error:
+        raise DriverError(f"{node}'s filter takes no such rule: {error}") from error
 
 
 def from_settings(settings: Mapping[str, Any], shared: MutableMapping[str, Any]) -> MemoryRequests:

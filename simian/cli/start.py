@@ -85,6 +85,7 @@ def start(system: System, request: RunRequest, options: RunOptions, settings: Gl
     if options.plan:
         show_plan(plan, request, settings)
         return 0
+    refuse_a_world_in_memory(system)
     agree(system, plan, options)
     try:
         close_harmless(system.journal(), system.clock)
@@ -111,6 +112,15 @@ def planned(system: System, request: RunRequest) -> tuple[RunRequest, Plan]:
     given = monkey.checked(request.options)
     request = replace(request, options=given)
     return request, propose(monkey, topology, request.seed, given)
+
+
+def refuse_a_world_in_memory(system: System) -> None:
+    """Its clock stands still unless it is told to go on, so a run of several processes would wait for ever."""
+    if system.world().clock is not system.clock:
+        raise Refused(
+            f"the world of {system.name} is in memory, which can be planned for, not run on from here; "
+            "add --plan, or simulate whole runs in a test (simian.simulation)"
+        )
 
 
 def fault_from_words_or_usage(words: Mapping[str, Any]) -> None:

@@ -165,9 +165,10 @@ class Runner:
         run, numbered = self.request.run, list(enumerate(stage.faults, len(self.entries) + 1))
         written = [(n, stage.name, fault, asdict(self.controls[n - 1])) for n, fault in numbered]
         self.tools.journal.intend(run, written, self.clock.now())
-        self.tools.lease.intend([{"n": n, "stage": stage.name, "fault": f.to_json()} for n, f in numbered])
+        # What is written down is ours to close, also when nobody acknowledges it and it is never done.
         entries = [Entry(run, n, stage.name, fault, "intended") for n, fault in numbered]
         self.entries.extend(entries)
+        self.tools.lease.intend([{"n": n, "stage": stage.name, "fault": f.to_json()} for n, f in numbered])
         return entries
 
     def _act(self, entries: Sequence[Entry]) -> None:

@@ -162,7 +162,9 @@ def test_wherever_a_runner_dies_everything_is_put_back(monkey: str, seed: int, t
     record = live(sim, monkey, deaths, file)
     assert record["outcome"] == "completed", (seed, record["reasons"])
     assert picture(sim.memory) == before, seed
-    assert not deaths.wrong, f"monkey {monkey}, seed {seed}: {len(deaths.wrong)} of {len(deaths.died)}:\n{deaths.wrong[0]}"
+    assert not deaths.wrong, (
+        f"monkey {monkey}, seed {seed}: {len(deaths.wrong)} of {len(deaths.died)}:\n{deaths.wrong[0]}"
+    )
     phases = ("plan", "preflight", "baseline", "inject", "observe", "recover", "verify", "report")
     assert {f"phase.{phase}#1" for phase in phases} <= set(deaths.died)
     assert {"journal.intend:before#1", "journal.intend:after#1", "journal.end:before#1"} <= set(deaths.died)

@@ -7,12 +7,13 @@ from simian import Crash, Kill, Pause, Radius, Stop, Topology, monkey
 from simian.fault import Fault
 
 How = Literal["kill", "crash", "stop", "pause"]
-FAULTS: dict[str, type[Kill] | type[Crash] | type[Stop] | type[Pause]] = {
+FAULTS: dict[How, type[Kill] | type[Crash] | type[Stop] | type[Pause]] = {
     "kill": Kill,
     "crash": Crash,
     "stop": Stop,
     "pause": Pause,
 }
+HOWS: list[How] = sorted(FAULTS)
 
 
 @monkey(radius=Radius.NODE)
@@ -45,5 +46,4 @@ def chaos(
         chosen = rng.sample(candidates, count)
     if how is not None and how not in FAULTS:
         raise ValueError(f"how is {how!r}; there are: {', '.join(FAULTS)}")
-    hows = sorted(FAULTS)
-    return [FAULTS[how or rng.choice(hows)](each.name) for each in chosen]
+    return [FAULTS[how if how is not None else rng.choice(HOWS)](each.name) for each in chosen]

@@ -11,7 +11,8 @@ class Habits:
     ``rate_rps``: requests a second of all users. ``kinds``: the share of each kind. ``device_tries``: gateways that a
     device tries within its deadline; one that did not answer it leaves alone for about ``avoid_s``.
     ``remember_bad_s``: a service that found a callee dead or silent asks it again only so often; it has found out
-    after ``notice_refused_s``, or the time-out. ``base_ms``: a service's own time for one request.
+    after ``notice_refused_s``, or the time-out. A store node that hears nothing of a peer for ``peer_hedge_ms`` asks
+    another. ``base_ms``: a service's own time for one request.
     """
 
     rate_rps: float = 200.0
@@ -26,8 +27,10 @@ class Habits:
     avoid_s: float = 30.0
     gateway_timeout_ms: float = 300.0
     far_timeout_ms: float = 400.0
-    cache_timeout_ms: float = 50.0
-    store_timeout_ms: float = 150.0
+    cache_timeout_ms: float = 100.0
+    store_timeout_ms: float = 200.0
+    peer_timeout_ms: float = 400.0
+    peer_hedge_ms: float = 30.0
     refused_ms: float = 0.5
     remember_bad_s: float = 1.0
     notice_refused_s: float = 0.2

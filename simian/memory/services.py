@@ -1,6 +1,6 @@
 """How the services of the memory world answer one request, computed from its state at one moment."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -86,19 +86,18 @@ class Services:
         def ask(gateway: str) -> Answers:
             return self.call(name, gateway, self._habits.far_timeout_ms, lambda: self._mid_tier(gateway, far, write))
 
-        return _or_503(self._one_of(name, self.pool("gateway", far), ask))
+        return _or_503(self._one_of(name, self._nearest(name, "gateway", far), ask))
 
     def _mid_tier(self, gateway: str, region: str, write: bool) -> Answers:
-        """A gateway asks the members nodes by turns, the next one when one fails."""
-        members = self.pool("members", region)
+        """A gateway asks the members node of its zone, the next one when that fails."""
+        members = self._nearest(gateway, "members", region)
 
         def ask(name: str) -> Answers:
             return self.call(gateway, name, self._habits.gateway_timeout_ms, lambda: self._members(name, write))
 
         def compute() -> Answers:
-            turns = [(1 / len(members), members[i:] + members[:i]) for i in range(len(members))]
-            asked = mixed((share, self._one_of(gateway, ring, ask)) for share, ring in turns)
-            return both([self._own("gateway")], self._or_shed(region, _or_503(asked) if members else [_STARTED]))
+            asked = _or_503(self._one_of(gateway, members, ask)) if members else [_STARTED]
+            return both([self._own("gateway")], self._or_shed(region, asked))
 
         return self._once(("mid", gateway, region, write), compute)
 
@@ -129,7 +128,8 @@ class Services:
         rest = [answer for answer in asked if not answer.ok]
         missed = [answer._replace(share=answer.share * (1 - hit)) for answer in good]
         hits = [answer._replace(share=answer.share * hit) for answer in good]
-        filled = [a._replace(hops=(*a.hops, f"{name}>{cache}~")) for a in self._store(name, write=False)]
+        told = [f"{name}>{other}~" for other in self.pool("cache", self._node(name).region)]
+        filled = [a._replace(hops=(*a.hops, *told)) if a.ok else a for a in self._store(name, write=False)]
         with_cache = hits + both(missed, filled) + both([a._replace(errors=()) for a in rest], filled)
         return mixed([(probed, with_cache), (1 - probed, self._store(name, write=False))])
 
@@ -150,7 +150,8 @@ class Services:
         answers = [self._own("store")]
 
         def ask(peer: str) -> Answers:
-            return self.call(name, peer, self._habits.store_timeout_ms, lambda: [self._own("store")])
+            patience_ms, hedge_ms = self._habits.peer_timeout_ms, self._habits.peer_hedge_ms
+            return self.call(name, peer, patience_ms, lambda: [self._own("store")], silent_ms=hedge_ms)
 
         def compute() -> Answers:
             nonlocal answers
@@ -161,29 +162,41 @@ class Services:
                 return answers
             others = [node.name for (kind, at), nodes in self._pools.items() if kind == "store" and at != region
                       for node in nodes]  # fmt: skip
-            told = tuple(f"{name}>{peer}~" for peer in others)
-            return [answer._replace(hops=answer.hops + told) if answer.ok else answer for answer in answers]
+            told = tuple(f"{name}>{peer}~" for peer in (*peers, *others))
+            return [a._replace(hops=(*a.hops, *_not_yet(told, a.hops))) if a.ok else a for a in answers]
 
         return self._once(("replica", name, write), compute)
 
     # one call
 
-    def call(self, caller: str, callee: str, timeout_ms: float, inside: Callable[[], Answers]) -> Answers:
-        """The caller's own rules, the way there, the callee's rules, then what is ``inside``; all within its time."""
+    def call(
+        self,
+        caller: str,
+        callee: str,
+        timeout_ms: float,
+        inside: Callable[[], Answers],
+        *,
+        silent_ms: float | None = None,
+    ) -> Answers:
+        """The caller's own rules, the way there, the callee's rules, then what is ``inside``; all within its time.
+
+        ``silent_ms``: what a silent callee costs one who asks another before the time is over.
+        """
+        lost_ms = timeout_ms if silent_ms is None else silent_ms
         hop, answers = f"{caller}>{callee}", []
         for hit in self._hits(caller, "client", self._node(callee).service):
-            reached = self._reach(caller, callee, timeout_ms, inside) if hit.status is None else [_refusal(hop, hit)]
+            reached = self._reach(caller, callee, lost_ms, inside) if hit.status is None else [_refusal(hop, hit)]
             late = hit.held._replace(status=NO_ANSWER, delay=(), hops=(f"{hop}!",), errors=("timeout",), share=1.0)
             answers += within(both([hit.held], reached), timeout_ms, late)
         return answers
 
-    def _reach(self, caller: str, callee: str, timeout_ms: float, inside: Callable[[], Answers]) -> Answers:
+    def _reach(self, caller: str, callee: str, lost_ms: float, inside: Callable[[], Answers]) -> Answers:
         hop = f"{caller}>{callee}"
         condition, passage = self._found(caller, callee)
         if condition == "refused":
             return [Answer(1.0, NO_ANSWER, self._habits.refused_ms, hops=(f"{hop}!",), errors=("refused",))]
         if condition == "silent":
-            return [Answer(1.0, NO_ANSWER, wait_ms=timeout_ms, hops=(f"{hop}!",), errors=("timeout",))]
+            return [Answer(1.0, NO_ANSWER, wait_ms=lost_ms, hops=(f"{hop}!",), errors=("timeout",))]
         size_b = self._habits.response_b.get(self._node(callee).service, 0)
         held = Answer(
             1.0, wait_ms=size_b / passage.rate_kb_s if passage.rate_kb_s else 0.0, delay=points(passage.delays)
@@ -253,16 +266,16 @@ class Services:
         if not self._known_bad(caller, callee):
             return 1.0
         callers = self._pools[self._node(caller).service, self._node(caller).region]
-        callees = self._pools[self._node(callee).service, self._node(callee).region]
-        calls_rps = self._habits.rate_rps / max(1, len(self._state.regions)) / len(callers) / len(callees)
+        calls_rps = self._habits.rate_rps / max(1, len(self._state.regions)) / len(callers)
         return min(1.0, 1 / max(1e-9, self._habits.remember_bad_s * calls_rps))
 
-    def _nearest(self, name: str, service: str) -> list[str]:
-        """The pool in this node's region, from its own zone on (itself first, where it is of that service)."""
+    def _nearest(self, name: str, service: str, region: str = "") -> list[str]:
+        """The pool of a region (its own), from the zone at its own place on; itself first, if of that service."""
         node = self._node(name)
-        pool = self.pool(service, node.region)
-        zones = [self._node(other).zone for other in pool]
-        start = zones.index(node.zone) if node.zone in zones else 0
+        pool = self.pool(service, region or node.region)
+        zones = [(self._node(other).zone or "").removeprefix(self._node(other).region) for other in pool]
+        own = (node.zone or "").removeprefix(node.region)
+        start = zones.index(own) if own in zones else 0
         return pool[start:] + pool[:start]
 
     def _or_shed(self, where: str, answers: Answers) -> Answers:
@@ -280,6 +293,11 @@ class Services:
         if key not in self._done:
             self._done[key] = compute()
         return self._done[key]
+
+
+def _not_yet(told: Iterable[str], hops: Sequence[str]) -> Iterator[str]:
+    """Those that were started, without those that were waited for."""
+    return (hop for hop in told if hop[:-1] not in hops and f"{hop[:-1]}!" not in hops)
 
 
 def _joined(first: Answer, second: Answer) -> Answer:

@@ -41,6 +41,8 @@ def chaos(
         chosen = [topology.node(name) for name in dict.fromkeys(node)]
     else:
         candidates = topology.candidates(service=service, region=region)
+        if service is not None and not candidates:
+            raise ValueError(f"no node of service {service!r} may be hit; there are: {', '.join(topology.services)}")
         if count < 1 or count > len(candidates):
             raise ValueError(f"count is {count}; there are {len(candidates)} candidates, so 1 to that many would do")
         chosen = rng.sample(candidates, count)

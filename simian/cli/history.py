@@ -70,20 +70,23 @@ def report(
     ctx: typer.Context,
     run: Annotated[str, typer.Argument(help="A run, a unique beginning of one, or `last`.")] = "last",
     format: Annotated[str | None, typer.Option("--format", help="text, md or json.")] = None,
-    output: Annotated[str | None, typer.Option("-o", "--output", help="Write to this file.")] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", help="Write to this file (.txt, .md, .json).")] = None,
 ) -> int:
     """The report of a run: `last`, a name, or a unique beginning of one."""
-    from simian.cli.show import tell, write_report
+    from simian.cli.show import check_format, check_report, tell, write_report
 
     if ctx.obj.json and format not in (None, "json"):
         raise UsageError(f"--json and --format {format} contradict each other; give one of them")
+    wanted = check_format(format) if format else None
+    if output is not None:
+        check_report(Path(output), wanted)
     system = load_system(ctx.obj)
     _fed(system)
     record = system.history().get(run)
-    if output is not None:
-        if format is not None:
-            raise UsageError("-o names the format by its ending (.txt, .md, .json); leave --format out")
-        write_report(record, Path(output))
+    if output is None:
+        tell(record, wanted or ("json" if ctx.obj.json else "text"))
         return 0
-    tell(record, format or ("json" if ctx.obj.json else "text"))
+    write_report(record, Path(output), wanted)
+    if ctx.obj.json:
+        print_json({"written": output})
     return 0

@@ -30,18 +30,28 @@ def report_format(path: Path) -> str:
     return FORMATS[path.suffix]
 
 
-def check_report(path: Path) -> None:
+def check_format(wanted: str) -> str:
+    """The format, if there is one of that name. Raises UsageError."""
+    from simian.report import FORMATS
+
+    if wanted not in FORMATS:
+        raise UsageError(f"{wanted!r} is no format of a report in this version; there are: {', '.join(FORMATS)}")
+    return wanted
+
+
+def check_report(path: Path, format: str | None = None) -> None:
     """Whether a report can be written there later. Raises UsageError, before anything is touched."""
-    report_format(path)
+    if format is None:
+        report_format(path)
     if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
         raise UsageError(f"the report cannot be written to {path}: {path.parent} is no folder that can be written to")
 
 
-def write_report(record: Mapping[str, Any], path: Path) -> None:
-    """Write the report, whole or not at all. Raises UsageError where it cannot be written."""
+def write_report(record: Mapping[str, Any], path: Path, format: str | None = None) -> None:
+    """Write the report, whole or not at all, in the format that its name asks for unless one is given. Raises UsageError where it cannot be written."""
     from simian.report import render
 
-    text = render(record, report_format(path))
+    text = render(record, format or report_format(path))
     new = path.with_name(f".{path.name}.new")
     try:
         new.write_text(text if text.endswith("\n") else text + "\n")

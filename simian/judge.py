@@ -30,6 +30,10 @@ class Judge(Protocol):
         """Count an observation, if it is this check's."""
         ...
 
+    def forget(self, phase: Phase) -> None:
+        """Count this phase from nothing again."""
+        ...
+
     def value(self, phase: Phase) -> float | None:
         """The check's value over a phase (``after``: over its latest stretch)."""
         ...

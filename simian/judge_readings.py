@@ -66,6 +66,11 @@ class ReadingsJudge:
             self._last.append(seen)
             self._watch(seen)
 
+    def forget(self, phase: Phase) -> None:
+        """Count this phase from nothing again."""
+        self._phases.pop(phase, None)
+        self._phase = None
+
     def _watch(self, seen: CheckReading) -> None:
         if seen.value is None and not seen.silent:
             return  # a crashed probe says nothing, neither good nor bad

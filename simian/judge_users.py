@@ -1,6 +1,7 @@
 """A check on the users' feed, judged from their slices."""
 
 from collections import deque
+from collections.abc import Iterator
 
 from simian.cusum import BASE, Cusum
 from simian.judge import Judgement, Phase, shown
@@ -12,6 +13,7 @@ from simian.tolerance import UnitKind
 ENOUGH_NOW = 500  # requests, for a gate; a verdict may need more
 ENOUGH_ABORT = 20
 KEPT_S = 30.0
+FEED_SLICE_S = 0.2  # docs/wire.md
 LOST_IN_A_ROW = 2  # one lost connection is a hiccup, a second means that nobody watches
 
 
@@ -56,6 +58,11 @@ class UsersJudge:
             self._slices.clear()
             self._guard = self._make_guard()
 
+    def forget(self, phase: Phase) -> None:
+        """Count this phase from nothing again."""
+        self.tallies.pop(phase, None)
+        self._phase = None
+
     def _lose(self, lost: FeedLost) -> None:
         self._lost += 1
         if self._phase == "during" and self._lost >= LOST_IN_A_ROW:
@@ -66,7 +73,8 @@ class UsersJudge:
             return
         rows = seen.select(kind=self.metric.kind, home=self.metric.home)
         good, failed = sum(row.ok for row in rows), sum(row.failed for row in rows)
-        if self._guard.take(good, failed) and self._phase == "during":
+        rang = [self._guard.take(*part) for part in _parts(good, failed, seen.seconds)]
+        if any(rang) and self._phase == "during":
             last = tally(self.metric, list(self._slices)[-5:])
             seen_now = f"{last.count - last.good} of the last {last.count} requests failed"
             self.alarmed, self._harmed = f"{self._condition}: {seen_now}", True
@@ -159,3 +167,10 @@ class UsersJudge:
     def holds_during(self) -> bool | None:
         """The bare comparison over the whole of ``during``."""
         return self.check.tolerance.holds(self.value("during"), self._baseline)
+
+
+def _parts(good: int, failed: int, seconds: float) -> Iterator[tuple[int, int]]:
+    """A slice in parts as long as the feed's: one of many minutes (simulated) is no bunch of failures."""
+    many = max(1, round(seconds / FEED_SLICE_S))
+    for i in range(many):
+        yield good * (i + 1) // many - good * i // many, failed * (i + 1) // many - failed * i // many

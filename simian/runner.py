@@ -28,7 +28,7 @@ INJECT_DEADLINE_S = 15.0
 EVIDENCE_DEADLINE_S = 60.0
 QUARANTINE_S = 15.0  # longer than any driver's own time limit: a call that timed out cannot land after it
 LOOK_EVERY_S = 0.5
-PATIENCE = 3  # how many times the planned baseline is waited for until there are enough readings
+PATIENCE = 3  # how many times the baseline is begun before the run is refused
 VOID_WINDOW_S = 5.0
 VOID_SHARE = 0.2
 
@@ -131,15 +131,23 @@ class Runner:
         return preflight.Case(self.request, self._agreed, self._seen, t.world, t.journal, t.hands, t.lever)
 
     def _baseline(self) -> None:
-        self._enter("baseline", for_s=self.request.baseline_s)
+        """The steady state holds for the whole planned time; one that does not at first may settle, twice."""
         self.attention.begin()
-        self.steady.enter("baseline")
-        self.attention.live(self.request.baseline_s)
-        until = self.clock.elapsed() + (PATIENCE - 1) * self.request.baseline_s
-        while self.steady.holds_now("baseline") is None and self.clock.elapsed() < until:
+        for _ in range(PATIENCE):
+            self._enter("baseline", for_s=self.request.baseline_s)
+            self.steady.again("baseline")
+            if self._held_for(self.request.baseline_s):
+                return
+            self.notes.append("the baseline was begun anew: " + "; ".join(self.steady.why_not("baseline")))
+        raise Refused(self._unsteady())
+
+    def _held_for(self, span_s: float) -> bool:
+        """Watch for this long, and as long again while too little was seen to say."""
+        self.attention.live(span_s)
+        until = self.clock.elapsed() + span_s
+        while (holds := self.steady.holds_now("baseline")) is None and self.clock.elapsed() < until:
             self.attention.tick(LOOK_EVERY_S)
-        if self.steady.holds_now("baseline") is not True:
-            raise Refused(self._unsteady())
+        return holds is True
 
     def _unsteady(self) -> list[str]:
         why = self.steady.why_not("baseline") or ["it could not be told"]

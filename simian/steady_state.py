@@ -66,6 +66,12 @@ class SteadyState:
         """From now on what is taken belongs to this phase."""
         self._phase = phase
 
+    def again(self, phase: Phase) -> None:
+        """Begin this phase anew: what was seen in it so far is forgotten."""
+        self.enter(phase)
+        for judge in self._judges.values():
+            judge.forget(phase)
+
     def take(self, seen: Observation) -> None:
         """Count an observation."""
         if isinstance(seen, Slice):

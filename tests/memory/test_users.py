@@ -15,7 +15,9 @@ from simian_filters.distribution import Distribution
 
 import simian.memory
 from simian.memory.traffic import Modes
-from simian.probe import Slice
+from simian.probe import Check, Row, Slice
+from simian.steady_state import SteadyState
+from simian.tolerance import Tolerance
 from simian.world import Rule
 
 Make = Callable[..., Any]
@@ -314,6 +316,16 @@ def test_slices_are_short_after_a_change_and_leave_no_gap(watched: Make) -> None
     for one, following in pairwise(everything):
         assert following.start == pytest.approx(one.end, abs=1e-6)
     assert sum(one.seconds for one in everything) == pytest.approx(102)
+
+
+def test_rare_failures_in_a_long_slice_are_no_alarm_and_many_are() -> None:
+    check = Check("requests succeed", {"users": "success_share"}, Tolerance.parse(">= 99.9 %"))
+    for failed, alarmed in ((6, False), (60, False), (6_000, True)):
+        row = Row("east", "play", 120_000, 120_000 - failed, failed, failed, 0)
+        steady = SteadyState([check])
+        steady.enter("during")
+        steady.take(Slice(1_000.0, 600.0, {}, 120_000, (row,)))
+        assert bool(steady.alarm()) == alarmed, failed
 
 
 def test_a_slice_is_what_the_wire_format_says(watched: Make) -> None:

@@ -14,6 +14,8 @@ def gorilla(topology: Topology, rng: Random, *, zone: str | None = None, region:
     :param region: choose among the zones of this region only
     """
     zones = topology.region(region).zones if region else topology.zones
+    if not zones:
+        raise ValueError("no node has a zone; name zones in the system's labels, or use chaos")
     home = topology.zone(zone) if zone else rng.choice(zones)
     if home not in zones:
         raise ValueError(f"zone {home.name} is not in region {region}")

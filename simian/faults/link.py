@@ -53,7 +53,8 @@ class LinkFault(Fault):
         reading = world.network.read(self.link)
         refuse_unless(reading.enabled, f"{self.link} is cut already; enable it first, or choose another link")
         refuse_unless(not reading.marks, f"{self.link} carries {', '.join(reading.marks)}; run \"simian recover\"")
-        return replace(self, was=asdict(reading))
+        plain = {"marks": list(reading.marks), "foreign": list(reading.foreign)}  # as the journal will give it back
+        return replace(self, was=asdict(reading) | plain)
 
     def control(self, world: World, topology: Topology) -> Control:
         """An application answer comes back across the link."""

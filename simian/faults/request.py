@@ -117,13 +117,22 @@ class RequestFault(Fault):
     def evidence(self, world: World, topology: Topology, mark: str, control: Control) -> Evidence:
         """The share of answers that carry the mark lies in its 99 % interval, and they show the harm."""
         seen = self._asks_until_hit(world, topology, mark)
+        if not self._as_planned(seen, mark):
+            # Chance alone puts one honest fault in a hundred outside, and a plan may have dozens: look once more.
+            until = world.clock.elapsed() + ASK_BUDGET_S
+            asked = self._asks(world, topology, min(MOST_ASKS, max(FEWEST_ASKS, 4 * len(seen))), self.patience_s, until)
+            seen = [exchange for exchange in asked if exchange.answered]
         hits = [exchange for exchange in seen if mark in exchange.hit_by]
-        if not seen or (not hits and binomial_interval(len(seen), self.share)[0] == 0):
-            return Evidence(None, control.seen, f"{len(hits)} hits in {len(seen)} answers: too few to tell")
         low, high = binomial_interval(len(seen), self.share)
+        if not hits and low == 0:
+            return Evidence(None, control.seen, f"{len(hits)} hits in {len(seen)} answers: too few to tell")
         harmed, harm = self.harm(hits, [exchange for exchange in seen if not exchange.hit_by], control)
         text = f"{len(hits)} of {len(seen)} answers hit (99 % interval {low} to {high}), {harm}"
         return Evidence(low <= len(hits) <= high and harmed, control.seen, text)
+
+    def _as_planned(self, seen: list[Exchange], mark: str) -> bool:
+        low, high = binomial_interval(len(seen), self.share)
+        return low <= sum(mark in exchange.hit_by for exchange in seen) <= high
 
     @property
     def patience_s(self) -> float:

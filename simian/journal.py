@@ -207,7 +207,17 @@ class Journal:
         """The faults of a run that are not known to be undone, newest first."""
         marks = ",".join("?" * len(OPEN_STATES))
         rows = self._rows(f"SELECT * FROM faults WHERE run=? AND state IN ({marks}) ORDER BY n DESC", run, *OPEN_STATES)
-        return [_entry(row) for row in rows]
+        return [self._entry(row) for row in rows]
+
+    def _entry(self, row: sqlite3.Row) -> Entry:
+        try:
+            fault = fault_from_json(json.loads(row["fault"]))
+        except (ValueError, TypeError) as error:
+            raise JournalError(
+                f"fault {row['n']} of run {row['run']} in the journal {self.path} cannot be read by this simian "
+                f"({error}); recover with the one that wrote it"
+            ) from error
+        return Entry(row["run"], row["n"], row["stage"], fault, row["state"], row["doubtful_until"])
 
     def fault_rows(self, run: str) -> list[dict[str, Any]]:
         """Every fault of a run with all that was noted of it, in order."""
@@ -248,8 +258,3 @@ class Journal:
         with self._writing("mark_fed") as db:
             db.execute("UPDATE runs SET fed=1 WHERE run=?", (run,))
             db.execute("DELETE FROM observations WHERE run=?", (run,))
-
-
-def _entry(row: sqlite3.Row) -> Entry:
-    fault = fault_from_json(json.loads(row["fault"]))
-    return Entry(row["run"], row["n"], row["stage"], fault, row["state"], row["doubtful_until"])

@@ -75,9 +75,9 @@ def report(
     """The report of a run: `last`, a name, or a unique beginning of one."""
     from simian.cli.show import check_format, check_report, tell, write_report
 
-    if ctx.obj.json and format not in (None, "json"):
-        raise UsageError(f"--json and --format {format} contradict each other; give one of them")
     wanted = check_format(format) if format else None
+    if ctx.obj.json and output is None and format not in (None, "json"):
+        raise UsageError(f"--json and --format {format} contradict each other; give one of them")
     if output is not None:
         check_report(Path(output), wanted)
     system = load_system(ctx.obj)

@@ -135,14 +135,17 @@ def halt(ctx: typer.Context, reason: Annotated[str, typer.Argument(help="Why; ev
     for row in rows:
         _runner(row).send(signal.SIGTERM)
     system.lever.pull(reason)
-    ended = _wait_for_end(system, [row["run"] for row in rows])
-    for row in system.journal().unfinished() if not ended else []:
-        _runner(row).send(signal.SIGKILL)  # its guardian recovers at once
-    ended = ended or _wait_for_end(system, [row["run"] for row in rows])
+    runs = [row["run"] for row in rows]
+    if not _wait_for_end(system, runs):
+        for row in (row for row in system.journal().unfinished() if row["run"] in runs):
+            _runner(row).send(signal.SIGKILL)  # its guardian recovers at once
+        _wait_for_end(system, runs)
     _, stuck = recover_all(system)
-    text = f"halted: {reason}; {len(rows)} runs ended" + "".join(f"\nstuck: {line}" for line in stuck)
-    _tell(ctx, {"halted": reason, "ended": [row["run"] for row in rows], "stuck": stuck}, text)
-    return STUCK if stuck else 0 if ended or not rows else UNKNOWN
+    left = {row["run"] for row in system.journal().unfinished()} & set(runs)
+    lines = [f"halted: {reason}; {len(rows) - len(left)} runs ended"]
+    lines += [f"goes on: {run}" for run in sorted(left)] + [f"stuck: {line}" for line in stuck]
+    _tell(ctx, {"halted": reason, "ended": [run for run in runs if run not in left], "stuck": stuck}, "\n".join(lines))
+    return STUCK if stuck else UNKNOWN if left else 0
 
 
 def resume(ctx: typer.Context) -> int:

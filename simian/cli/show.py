@@ -48,7 +48,7 @@ def check_report(path: Path, format: str | None = None) -> None:
 
 
 def write_report(record: Mapping[str, Any], path: Path, format: str | None = None) -> None:
-    """Write the report, whole or not at all, in the format that its name asks for unless one is given. Raises UsageError where it cannot be written."""
+    """Write the report, whole or not at all; without a format, in the one that its name asks for. Raises UsageError."""
     from simian.report import render
 
     text = render(record, format or report_format(path))

@@ -129,8 +129,16 @@ def test_a_working_folder_that_is_gone_is_told(nowhere: Program) -> None:
 
 
 def test_a_defect_is_one_line_and_a_traceback_on_request(shop: Program) -> None:
-    broken = "import typer, simian.cli.look as look\ndef status(ctx: typer.Context) -> int: raise ZeroDivisionError('a\\nb')\nlook.status = status\n"
-    start = f"{broken}from simian.cli.main import main\nmain(['status'])\n"
+    start = """import typer
+import simian.cli.look
+from simian.cli.main import main
+
+def status(ctx: typer.Context) -> int:
+    raise ZeroDivisionError("a\\nb")
+
+simian.cli.look.status = status
+main(["status"])
+"""
     shop.file("defect.py", start)
     answer = shop.shell(f"{sys.executable} defect.py")
     assert answer.code == 4

@@ -7,22 +7,24 @@ What a monkey or probe of one's own needs is importable from here; it is loaded 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-# At once, unlike the rest: each name is also that of a module, which would shadow the decorator if imported later.
-from simian.monkey import Radius, monkey
-from simian.probe import Reading, probe
-
 if TYPE_CHECKING:
     from simian.faults import Crash, Cut, Delay, Kill, Pause, RequestDelay, RequestError, Stop, Throttle
+    from simian.monkey import Radius, monkey
     from simian.plan import Stage
+    from simian.probe import Reading, probe
     from simian.topology import Link, Node, Region, Topology, Zone
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "simian.faults": ("Crash", "Cut", "Delay", "Kill", "Pause", "RequestDelay", "RequestError", "Stop", "Throttle"),
+    "simian.monkey": ("Radius", "monkey"),
     "simian.plan": ("Stage",),
+    "simian.probe": ("Reading", "probe"),
     "simian.topology": ("Link", "Node", "Region", "Topology", "Zone"),
 }
+# `simian.monkey` and `simian.probe` are modules, too; those are callable as the decorators of their name, so that it
+# does not matter which of the two `from simian import monkey` finds.
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [

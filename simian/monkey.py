@@ -169,3 +169,13 @@ def find_monkeys(folders: Iterable[Path] = ()) -> Found:
             if isinstance(value, Monkey) and value.function.__module__ == module.__name__:
                 found.add(value, str(path))
     return found
+
+
+class _CallableModule(ModuleType):
+    """``from simian import monkey`` may find this module instead of the decorator: so it is one."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return monkey(*args, **options)
+
+
+sys.modules[__name__].__class__ = _CallableModule

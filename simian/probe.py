@@ -13,11 +13,13 @@ In a check it is named by its name; that key's value is the first option, the ot
 
 import inspect
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from types import ModuleType
 from typing import Any, Literal
 
 from simian.errors import PluginError, UsageError
@@ -354,3 +356,13 @@ class AbortCondition:
     def violated(self, value: float) -> bool:
         """Whether this value ends the run."""
         return (self.below is not None and value < self.below) or (self.above is not None and value > self.above)
+
+
+class _CallableModule(ModuleType):
+    """``from simian import probe`` may find this module instead of the decorator: so it is one."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return probe(*args, **options)
+
+
+sys.modules[__name__].__class__ = _CallableModule

@@ -18,7 +18,7 @@ def why_closed(calendar: Mapping[str, Any] | None, now: float) -> str:
         return ""
     try:
         return _closed(calendar, now)
-    except (ValueError, KeyError, OSError, ZoneInfoNotFoundError) as error:  # a folder of zones is an OSError
+    except (ValueError, KeyError, TypeError, OSError, ZoneInfoNotFoundError) as error:  # a folder is an OSError
         return f"closed: the calendar cannot be read: {error}"
 
 

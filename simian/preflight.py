@@ -122,20 +122,22 @@ def unfit_targets(case: Case) -> list[str]:
 
 
 def _unfit(case: Case, fault: Fault) -> list[str]:
-    found = []
-    for pattern in case.limits.get("never", []):
-        if fnmatch.fnmatchcase(fault.target, pattern):
-            found.append(f"{fault.target} is never to be hit (limits.never: {pattern})")
-    if fault.layer == "link":
-        case.topology.link(fault.target)
-        return found
-    node = case.topology.node(fault.target)
-    if node.role == "instrument":
-        found.append(f"{node.name} is an instrument, never a candidate")
-    if not node.enabled:
-        found.append(f"{node.name} has not opted in; label it simian.enabled=true")
-    if node.state != "running":
-        found.append(f"{node.name} is {node.state} already; start it, or choose another")
+    """A link is as fit as its ends: whoever keeps a node out of it means what reaches it, too."""
+    target = case.topology.link(fault.target) if fault.layer == "link" else case.topology.node(fault.target)
+    nodes = fault.places(case.topology)
+    found = [
+        f"{name} is never to be hit (limits.never: {pattern})"
+        for pattern in case.limits.get("never", [])
+        for name in dict.fromkeys([target.name, *(node.name for node in nodes)])
+        if fnmatch.fnmatchcase(name, pattern)
+    ]
+    for node in nodes:
+        if node.role == "instrument":
+            found.append(f"{node.name} is an instrument, never a candidate")
+        if not node.enabled:
+            found.append(f"{node.name} has not opted in; label it simian.enabled=true")
+        if node.name == fault.target and node.state != "running":
+            found.append(f"{node.name} is {node.state} already; start it, or choose another")
     return found
 
 

@@ -71,6 +71,7 @@ class Attention:
     lost: list[str] = field(default_factory=list)
     _kept_at: float = 0.0
     _renewed_at: float = 0.0
+    _fresh: bool = False  # whether anything was observed since the checks were told
     _pending: list[tuple[float, str, Mapping[str, Any]]] = field(default_factory=list)
 
     def begin(self) -> None:
@@ -130,8 +131,9 @@ class Attention:
             self._tell_checks()
 
     def _tell_checks(self) -> None:
-        for check in self.steady.now() if self.watching else ():
+        for check in self.steady.now() if self._fresh else ():
             self.tools.emit({"event": "check", **check})
+        self._fresh = False
 
     def _slice_s(self) -> float:
         return min(self.tools.tick_s, RENEW_EVERY_S) if self._expiring() else self.tools.tick_s
@@ -152,6 +154,7 @@ class Attention:
 
     def _take(self, observation: Observation) -> None:
         self.steady.take(observation)
+        self._fresh = True
         if isinstance(observation, Slice):
             if self.entries and not self.shielded:
                 self.exposure.take(observation)

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from simian_filters.distribution import Distribution
 
-from simian.errors import NoSuchTarget
+from simian.errors import NoSuchTarget, Unreachable
 from simian.fault import Control, Evidence, Exposed, Fault, fault, refuse_unless, with_target_name
 from simian.topology import Node, Topology
 from simian.world import Exchange, Rule, Side, World
@@ -152,11 +152,11 @@ class RequestFault(Fault):
         return [topology.node(self.node)]
 
     def undo(self, world: World, mark: str) -> None:
-        """Take the rule out; content with a service that exists no more."""
+        """Take the rule out; content with a service that exists no more or is down: rules live in its memory."""
         try:
             world.requests.remove(self.node, mark)
-        except NoSuchTarget:
-            return
+        except (NoSuchTarget, Unreachable):
+            return  # ``gone`` tells a service that is down from one that only cannot be reached
 
     def gone(self, world: World, mark: str) -> bool:
         """Whether no rule of this mark is in place."""
@@ -164,6 +164,8 @@ class RequestFault(Fault):
             return all(reading.rule.mark != mark for reading in world.requests.rules(self.node))
         except NoSuchTarget:
             return True
+        except Unreachable:
+            return not any(node.name == self.node and node.state == "running" for node in world.platform.nodes())
 
 
 @fault("request_delay")

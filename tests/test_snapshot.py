@@ -1,0 +1,110 @@
+"""The world as before means equal, and what differs is told."""
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from simian.errors import DriverError, Unreachable
+from simian.hands import OneByOne
+from simian.memory import build_memory_world
+from simian.snapshot import differences, take, topology_of
+from simian.world import Rule, World
+
+HANDS = OneByOne(Random(1))
+LINK = "members-east-a--cache-east-a"
+
+
+def test_nothing_done_is_nothing_different() -> None:
+    world = build_memory_world().world
+    before = take(world, HANDS)
+    world.clock.wait(3_600)
+    assert differences(before, take(world, HANDS)) == {}
+    assert len(before["nodes"]) == 30
+    assert len(before["links"]) == 38
+
+
+def _kill(world: World) -> None:
+    world.platform.kill("store-east-a")
+
+
+def _pause(world: World) -> None:
+    world.platform.pause("store-east-a")
+
+
+def _starting(world: World) -> None:
+    world.platform.kill("store-east-a")
+    world.platform.start("store-east-a")
+
+
+def _cut(world: World) -> None:
+    world.network.cut(LINK, "simian.r.1", how="refuse", direction="both")
+
+
+def _blackhole(world: World) -> None:
+    world.network.cut(LINK, "simian.r.1", how="blackhole", direction="both")
+
+
+def _rule(world: World) -> None:
+    world.requests.put("store-east-a", Rule("simian.r.1", "server", 0.5, 1, status=503))
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "said"),
+    [
+        (_kill, "store-east-a", "state was 'running', is 'stopped', ready was True, is False"),
+        (_pause, "store-east-a", "state was 'running', is 'paused'"),
+        (_starting, "store-east-a", "ready was True, is False"),
+        (_cut, LINK, "enabled was True, is False"),
+        (_blackhole, LINK, "marks was [], is ['simian.r.1']"),
+        (_rule, "store-east-a", "marks was [], is ['simian.r.1']"),
+    ],
+)
+def test_each_change_is_told_by_its_name(change: Any, name: str, said: str) -> None:
+    world = build_memory_world().world
+    before = take(world, HANDS)
+    change(world)
+    found = differences(before, take(world, HANDS))
+    assert list(found) == [name]
+    assert said in found[name]
+
+
+def test_what_came_and_went_is_told() -> None:
+    memory = build_memory_world()
+    before = take(memory.world, HANDS)
+    memory.state.remove("cache-east-a")
+    after = take(memory.world, HANDS)
+    assert differences(before, after) == {"cache-east-a": "cache-east-a: is not there any more"}
+    assert differences(after, before) == {"cache-east-a": "cache-east-a: was not there before"}
+
+
+def test_a_restart_is_no_difference() -> None:
+    world = build_memory_world().world
+    before = take(world, HANDS)
+    world.platform.crash("store-east-a")
+    world.clock.wait(30)
+    assert differences(before, take(world, HANDS)) == {}
+
+
+def test_a_world_that_cannot_be_read_whole_is_an_error_and_no_snapshot() -> None:
+    memory = build_memory_world()
+
+    class Half:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(memory.world.platform, name)
+
+        def ready(self, node: str) -> bool:
+            raise Unreachable(f"{node}: nothing answers")
+
+    world = World(Half(), memory.world.network, memory.world.requests, memory.world.observer, memory.clock)
+    with pytest.raises(DriverError, match="could not be read whole"):
+        take(world, HANDS)
+
+
+def test_a_topology_is_what_is_seen_now() -> None:
+    memory = build_memory_world()
+    memory.world.platform.kill("store-east-a")
+    topology = topology_of(memory.world, "shop")
+    assert topology.system == "shop"
+    assert topology.node("store-east-a").state == "stopped"
+    assert len(topology.links) == 38

@@ -1,17 +1,17 @@
 """Every error simian raises on purpose, and what each means for a run.
 
-    SimianError
-    ├── UsageError            the words or files given are wrong (exit 2); carries every problem at once
-    ├── Refused               a plan or run must not go ahead (exit 3); carries every reason at once
-    ├── DriverError           the world outside did not do as asked
-    │   ├── Unreachable       nothing answers there
-    │   ├── NoSuchTarget      the node, link or service is not there (undo: content)
-    │   ├── Unsupported       this driver cannot do that, and says what it can
-    │   └── TimedOut          no answer by the deadline: the call may still land ("doubtful")
-    ├── LeaseLost             this process no longer owns its run and must not touch the world
-    ├── JournalError          the journal cannot be read or written
-    ├── HistoryError          the history of past runs cannot be read or written (a run goes on without it)
-    └── PluginError           somebody's monkey, probe or driver raised or is malformed
+SimianError
+├── UsageError            the words or files given are wrong (exit 2); carries every problem at once
+├── Refused               a plan or run must not go ahead (exit 3); carries every reason at once
+├── DriverError           the world outside did not do as asked
+│   ├── Unreachable       nothing answers there
+│   ├── NoSuchTarget      the node, link or service is not there (undo: content)
+│   ├── Unsupported       this driver cannot do that, and says what it can
+│   └── TimedOut          no answer by the deadline: the call may still land ("doubtful")
+├── LeaseLost             this process no longer owns its run and must not touch the world
+├── JournalError          the journal cannot be read or written
+├── HistoryError          the history of past runs cannot be read or written (a run goes on without it)
+└── PluginError           somebody's monkey, probe or driver raised or is malformed
 """
 
 from collections.abc import Iterable

@@ -142,9 +142,7 @@ def take_over(
     return stuck
 
 
-def close_dead(
-    run: str, why: str, undone: int, stuck: Sequence[str], clock: Clock, journal: Journal | None
-) -> None:
+def close_dead(run: str, why: str, undone: int, stuck: Sequence[str], clock: Clock, journal: Journal | None) -> None:
     """Close the run of a dead runner in the journal: crashed, unknown unless already told, clean or stuck."""
     if journal is None:
         return

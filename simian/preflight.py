@@ -79,7 +79,7 @@ def _guard(guard: Mapping[str, Any]) -> str:
 def left_open(case: Case) -> list[str]:
     """A dead run left faults in place, or one is stuck."""
     hurt = [row for row in case.journal.with_open_faults() if row["ended"] is not None or is_dead(row)]
-    return [f"run {row['run']} left faults in place; run \"simian recover\" first" for row in hurt]
+    return [f'run {row["run"]} left faults in place; run "simian recover" first' for row in hurt]
 
 
 def too_many(case: Case) -> list[str]:

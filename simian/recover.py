@@ -58,7 +58,7 @@ class Recovery:
         left += self._wait_until_gone([entry for entry in entries if entry not in [e for e, _ in left]])
         for entry, why in left:
             self.log.mark(entry, "stuck", error=why)
-            self.stuck.append(f"{entry.fault.kind} of {entry.fault.target}: {why}; run \"{MEND}\"")
+            self.stuck.append(f'{entry.fault.kind} of {entry.fault.target}: {why}; run "{MEND}"')
 
     def _undo(self, entries: Sequence[Entry]) -> list[tuple[Entry, str]]:
         """Ask for undo, a few times where that fails. Returns what failed to the end, with the reason."""

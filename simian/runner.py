@@ -337,9 +337,7 @@ class Runner:
         self.tools.lease.mark(entry.n, state, until)
         self._try_to(partial(self.tools.journal.mark, self.request.run, entry.n, state, **facts))
         fault = entry.fault
-        self.tools.emit(
-            {"event": "fault", "id": entry.n, "kind": fault.kind, "target": fault.target, "state": state}
-        )
+        self.tools.emit({"event": "fault", "id": entry.n, "kind": fault.kind, "target": fault.target, "state": state})
 
     def _note(self, entry: Entry, **facts: object) -> None:
         self._try_to(partial(self.tools.journal.note_fault, self.request.run, entry.n, **facts))

@@ -52,7 +52,7 @@ class LinkFault(Fault):
         refuse_unless(not why, f"{self.kind} of {self.link}: {why}")
         reading = world.network.read(self.link)
         refuse_unless(reading.enabled, f"{self.link} is cut already; enable it first, or choose another link")
-        refuse_unless(not reading.marks, f"{self.link} carries {', '.join(reading.marks)}; run \"simian recover\"")
+        refuse_unless(not reading.marks, f'{self.link} carries {", ".join(reading.marks)}; run "simian recover"')
         plain = {"marks": list(reading.marks), "foreign": list(reading.foreign)}  # as the journal will give it back
         return replace(self, was=asdict(reading) | plain)
 

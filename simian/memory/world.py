@@ -48,9 +48,7 @@ def build_memory_world(
 
     The same seed and the same calls give the same bytes. Raises UsageError with every wrong name.
     """
-    state = build_state(
-        seed=seed, regions=regions, zones=zones, services=services, clock=clock, weaknesses=weaknesses
-    )
+    state = build_state(seed=seed, regions=regions, zones=zones, services=services, clock=clock, weaknesses=weaknesses)
     ports = World(
         platform=MemoryPlatform(state),
         network=MemoryNetwork(state),

@@ -53,8 +53,14 @@ class ToxiproxyNetwork:
         """One link; ``proxy`` has its server, its addresses and the toxics that are not ours."""
         server, proxy = self._find(link)
         strangers = toxics.foreign(proxy.toxics)
-        shape = {"server": server.name, "name": link, "listen": proxy.listen, "upstream": proxy.upstream,
-                 "enabled": proxy.enabled, "toxics": [toxic.to_json() for toxic in strangers]}
+        shape = {
+            "server": server.name,
+            "name": link,
+            "listen": proxy.listen,
+            "upstream": proxy.upstream,
+            "enabled": proxy.enabled,
+            "toxics": [toxic.to_json() for toxic in strangers],
+        }
         names = tuple(toxic.name for toxic in strangers)
         return LinkReading(link, proxy.enabled, toxics.own_marks(proxy), names, shape)
 
@@ -166,8 +172,10 @@ class ToxiproxyNetwork:
             platform.crash(node)
             platform.start(node)
         except NoSuchTarget as error:
-            raise DriverError(f"{server} does not answer any more and cannot be restarted ({error}); restart it by "
-                              'hand, then run "simian recover"') from error
+            raise DriverError(
+                f"{server} does not answer any more and cannot be restarted ({error}); restart it by "
+                'hand, then run "simian recover"'
+            ) from error
 
 
 def _ensure(server: Server, link: str, wanted: Toxic, present: Toxic | None) -> None:
@@ -178,8 +186,10 @@ def _ensure(server: Server, link: str, wanted: Toxic, present: Toxic | None) -> 
     elif (present.type, present.stream) == (wanted.type, wanted.stream):
         server.update(link, wanted.name, toxicity=wanted.toxicity, attributes=dict(wanted.attributes))
     else:
-        raise DriverError(f"{link} carries {present.name} already, as {present.type} on its {present.stream}; "
-                          f"{wanted.type} on {wanted.stream} was asked; mend it first")
+        raise DriverError(
+            f"{link} carries {present.name} already, as {present.type} on its {present.stream}; "
+            f"{wanted.type} on {wanted.stream} was asked; mend it first"
+        )
 
 
 def from_settings(settings: Mapping[str, Any], shared: dict[str, Any]) -> ToxiproxyNetwork:

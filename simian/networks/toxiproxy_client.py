@@ -41,8 +41,13 @@ class Toxic:
 
     def to_json(self) -> dict[str, Any]:
         """As Toxiproxy has it."""
-        return {"name": self.name, "type": self.type, "stream": self.stream, "toxicity": self.toxicity,
-                "attributes": dict(self.attributes)}
+        return {
+            "name": self.name,
+            "type": self.type,
+            "stream": self.stream,
+            "toxicity": self.toxicity,
+            "attributes": dict(self.attributes),
+        }
 
     @classmethod
     def from_json(cls, shape: Mapping[str, Any]) -> "Toxic":

@@ -43,8 +43,14 @@ def link_by_name(proxy: Proxy, server: Server, nodes: Iterable[Node], regions: S
     homes = {f"{node.service}-{node.region}": node.region for node in places if node.region}
     homes |= {node.name: node.region for node in places if node.region}
     into = homes.get(target) or _region_in(target, regions) or server.name
-    return Link(proxy.name, source, target, homes.get(source) or _region_in(source, regions) or into, into,
-                ask=f"tcp://{_reachable(proxy.listen, server)}")
+    return Link(
+        proxy.name,
+        source,
+        target,
+        homes.get(source) or _region_in(source, regions) or into,
+        into,
+        ask=f"tcp://{_reachable(proxy.listen, server)}",
+    )
 
 
 def _region_in(name: str, regions: Sequence[str]) -> str:
@@ -60,10 +66,14 @@ def _reachable(listen: str, server: Server) -> str:
 def servers_from_settings(shape: object) -> list[Server]:
     """``{east: http://host:8474, …}``. Raises UsageError, every problem."""
     if not isinstance(shape, Mapping) or not shape:
-        raise UsageError("network.servers should name each Toxiproxy by its region, as in "
-                         "servers: {east: http://127.0.0.1:8474}")
-    problems = [f"network.servers.{name} is {url!r}; it should be http://host:port"
-                for name, url in shape.items() if not _is_url(url)]
+        raise UsageError(
+            "network.servers should name each Toxiproxy by its region, as in servers: {east: http://127.0.0.1:8474}"
+        )
+    problems = [
+        f"network.servers.{name} is {url!r}; it should be http://host:port"
+        for name, url in shape.items()
+        if not _is_url(url)
+    ]
     if problems:
         raise UsageError(problems)
     return [Server(str(name), str(url).rstrip("/")) for name, url in shape.items()]

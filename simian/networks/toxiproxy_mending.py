@@ -118,14 +118,18 @@ class Mending:
         try:
             return str(self.was.proxy["listen"]), str(self.was.proxy["upstream"])
         except KeyError:
-            raise DriverError(f"{self.server} does not answer, and how {self.link} was before is not known, so it "
-                              "cannot be made anew; restart that Toxiproxy") from None
+            raise DriverError(
+                f"{self.server} does not answer, and how {self.link} was before is not known, so it "
+                "cannot be made anew; restart that Toxiproxy"
+            ) from None
 
     def _by_restart(self) -> None:
         names = self._strangers_on_server()
         if names:
-            raise DriverError(f"{self.server} does not answer for {self.link}, and a restart would take out toxics "
-                              f"that are not ours ({', '.join(names)}); restart it when their owner agrees")
+            raise DriverError(
+                f"{self.server} does not answer for {self.link}, and a restart would take out toxics "
+                f"that are not ours ({', '.join(names)}); restart it when their owner agrees"
+            )
         self.restart()
         self._wait_until_up()
         try:

@@ -135,8 +135,10 @@ def unsupported(kind: str, *, how: str = "", direction: str = "both", by: Distri
 
 def _no_delay(by: Distribution) -> str:
     if by.kind not in ("constant", "uniform", "normal"):
-        return (f"Toxiproxy cannot draw delays from {by.kind!r}, only constant, uniform and (nearly) normal; "
-                "use request_delay, which delays each request by any distribution")
+        return (
+            f"Toxiproxy cannot draw delays from {by.kind!r}, only constant, uniform and (nearly) normal; "
+            "use request_delay, which delays each request by any distribution"
+        )
     if _middle_and_spread(by)[0] < 1:
         return f"Toxiproxy delays by whole milliseconds, and {by.text} is less than one; ask for 1ms or more"
     return ""
@@ -147,8 +149,10 @@ def approximation(by: Distribution) -> str:
     middle, spread = _middle_and_spread(by)
     if by.kind == "normal":
         least = max(0, middle - spread)
-        return (f"{by.text} is approximated by an even draw of the same mean and deviation, "
-                f"{least}ms to {middle + spread}ms, one for each chunk of data, in order")
+        return (
+            f"{by.text} is approximated by an even draw of the same mean and deviation, "
+            f"{least}ms to {middle + spread}ms, one for each chunk of data, in order"
+        )
     exact = (middle,) if by.kind == "constant" else (middle - spread, middle + spread)
     return "" if exact == by.parameters else f"{by.text} is rounded to whole milliseconds"
 

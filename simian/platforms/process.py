@@ -102,8 +102,13 @@ class ProcessPlatform:
         try:
             with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
                 child = subprocess.Popen(
-                    list(entry.shape["command"]), cwd=entry.shape.get("cwd") or None, stdin=subprocess.DEVNULL,
-                    stdout=output, stderr=output, close_fds=True, start_new_session=True,
+                    list(entry.shape["command"]),
+                    cwd=entry.shape.get("cwd") or None,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    close_fds=True,
+                    start_new_session=True,
                 )
         except OSError as error:
             raise DriverError(f"{entry.name} cannot be started by the command of its manifest: {error}") from error
@@ -157,6 +162,8 @@ def from_settings(settings: Mapping[str, Any], shared: dict[str, Any]) -> Proces
         raise UsageError(f"platform.{key} is no setting of driver 'process'; it has: manifest" for key in unknown)
     manifest = settings.get("manifest")
     if not isinstance(manifest, str | os.PathLike) or not str(manifest):
-        raise UsageError("platform.manifest is missing: driver 'process' needs the path of a manifest, as in "
-                         "{driver: process, manifest: /path/to/manifest.json}")
+        raise UsageError(
+            "platform.manifest is missing: driver 'process' needs the path of a manifest, as in "
+            "{driver: process, manifest: /path/to/manifest.json}"
+        )
     return ProcessPlatform(Path(manifest))

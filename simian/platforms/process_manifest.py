@@ -98,9 +98,7 @@ class ManifestFile:
             manifest = self.read()
             for shape in manifest["nodes"]:
                 if shape["name"] == node:
-                    shape.update(
-                        pid=process.pid, start_time=process.start_time, started=time.time(), held=False
-                    )
+                    shape.update(pid=process.pid, start_time=process.start_time, started=time.time(), held=False)
             self._replace(json.dumps(manifest))
 
     def _replace(self, text: str) -> None:

@@ -239,8 +239,14 @@ class SmallSystem:
         self.manifest = folder / "manifest.json"
         control = f"127.0.0.1:{free_port()}"
         nodes = [self._node(name) for name in self.NAMES]
-        shape = {"version": 1, "system": "small", "token": "open sesame", "nodes": nodes, "links": [],
-                 "supervisor": {"pid": None, "start_time": None, "control": control}}
+        shape = {
+            "version": 1,
+            "system": "small",
+            "token": "open sesame",
+            "nodes": nodes,
+            "links": [],
+            "supervisor": {"pid": None, "start_time": None, "control": control},
+        }
         self.manifest.write_text(json.dumps(shape))
         self.ever: set[int] = set()
 
@@ -256,10 +262,23 @@ class SmallSystem:
         address = f"127.0.0.1:{free_port()}"
         service, _, place = name.partition("-")
         command = [sys.executable, "-S", str(HERE / "small_node.py"), *address.split(":"), str(self.folder), name]
-        return {"name": name, "service": service, "region": place.partition("-")[0], "zone": place or None,
-                "role": "service", "address": address, "ask": f"http://{address}/health", "ask_behind": "",
-                "faults_url": None, "command": command + ["stubborn"] * (name == "stubborn"),
-                "cwd": str(self.folder), "pid": None, "start_time": None, "started": None, "held": False}
+        return {
+            "name": name,
+            "service": service,
+            "region": place.partition("-")[0],
+            "zone": place or None,
+            "role": "service",
+            "address": address,
+            "ask": f"http://{address}/health",
+            "ask_behind": "",
+            "faults_url": None,
+            "command": command + ["stubborn"] * (name == "stubborn"),
+            "cwd": str(self.folder),
+            "pid": None,
+            "start_time": None,
+            "started": None,
+            "held": False,
+        }
 
     def shape(self, node: str) -> dict[str, Any]:
         shapes = json.loads(self.manifest.read_text())["nodes"]

@@ -26,8 +26,13 @@ class Supervisor:
 
     def start(self, name: str) -> None:
         node = self.nodes[name]
-        child = subprocess.Popen(node["command"], cwd=node["cwd"], start_new_session=True, stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.DEVNULL)
+        child = subprocess.Popen(
+            node["command"],
+            cwd=node["cwd"],
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
         self.children[name] = child
         node.update(pid=child.pid, start_time=start_time_of(child.pid), started=time.time(), held=False)
         self.write()

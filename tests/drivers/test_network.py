@@ -308,10 +308,15 @@ def test_refusing_in_one_direction_is_unsupported_and_touches_nothing(bench: Ben
     assert bench.crossing(EAST)[0] == "answered"
 
 
-@pytest.mark.parametrize(("kind", "options"), [
-    ("cut", {"how": "refuse", "direction": "both"}), ("cut", {"how": "blackhole", "direction": "forward"}),
-    ("delay", {"by": HUNDRED, "direction": "both"}), ("throttle", {"direction": "backward"}),
-])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("cut", {"how": "refuse", "direction": "both"}),
+        ("cut", {"how": "blackhole", "direction": "forward"}),
+        ("delay", {"by": HUNDRED, "direction": "both"}),
+        ("throttle", {"direction": "backward"}),
+    ],
+)
 def test_what_can_be_done_has_no_reason_against_it(bench: Bench, kind: str, options: dict[str, Any]) -> None:
     assert bench.network.unsupported(kind, **options) == ""
 

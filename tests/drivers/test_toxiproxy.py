@@ -93,9 +93,13 @@ def _ends(sock: socket.socket) -> bool:
 def test_nobody_there_is_unreachable_and_names_the_server(toxiproxy_server: Any) -> None:
     toxiproxy_server.end()
     network = network_of(toxiproxy_server.api.url)
-    for act in (network.links, network.marks, lambda: network.read(LINK),
-                lambda: network.delay(LINK, MARK, by=HUNDRED, direction="both"),
-                lambda: network.mend(LINK, MARK, LinkReading(LINK, enabled=True))):
+    for act in (
+        network.links,
+        network.marks,
+        lambda: network.read(LINK),
+        lambda: network.delay(LINK, MARK, by=HUNDRED, direction="both"),
+        lambda: network.mend(LINK, MARK, LinkReading(LINK, enabled=True)),
+    ):
         with pytest.raises(Unreachable, match=re.escape(toxiproxy_server.api.url)):
             act()
 

@@ -156,9 +156,11 @@ def test_a_toxic_whose_removal_is_never_answered_has_its_proxy_made_anew(wedged:
 def test_a_delay_is_set_to_nothing_before_it_is_removed_and_a_cut_is_closed_first(wedged: Wedged) -> None:
     network = network_of(wedged.url)
     was = network.read(LINK)
-    for put, first in ((lambda: network.delay(LINK, MARK, by=HUNDRED, direction="forward"), f"/toxics/{MARK}"),
-                       (lambda: network.throttle(LINK, MARK, rate_kb_s=9, direction="forward"), f"/toxics/{MARK}"),
-                       (lambda: network.cut(LINK, MARK, how="blackhole", direction="forward"), "")):
+    for put, first in (
+        (lambda: network.delay(LINK, MARK, by=HUNDRED, direction="forward"), f"/toxics/{MARK}"),
+        (lambda: network.throttle(LINK, MARK, rate_kb_s=9, direction="forward"), f"/toxics/{MARK}"),
+        (lambda: network.cut(LINK, MARK, how="blackhole", direction="forward"), ""),
+    ):
         put()
         wedged.calls.clear()
         network.mend(LINK, MARK, was)
@@ -240,9 +242,11 @@ def test_a_change_that_is_not_there_when_read_back_is_an_error(wedged: Wedged, m
     theirs(wedged, LINK)
     wedged.proxies[LINK]["toxics"][0]["name"] = MARK
     monkeypatch.setattr(wedged, "answer", forgetful)
-    for act in (lambda: network.delay(LINK, "simian.k7f3.2", by=HUNDRED, direction="both"),
-                lambda: network.cut(LINK, "simian.k7f3.2", how="refuse", direction="both"),
-                lambda: network.mend(LINK, MARK, was)):
+    for act in (
+        lambda: network.delay(LINK, "simian.k7f3.2", by=HUNDRED, direction="both"),
+        lambda: network.cut(LINK, "simian.k7f3.2", how="refuse", direction="both"),
+        lambda: network.mend(LINK, MARK, was),
+    ):
         with pytest.raises(DriverError, match="but"):
             act()
 
@@ -290,9 +294,11 @@ def test_a_client_that_does_not_read_cannot_keep_a_link_from_being_mended(
     listen = add_proxy(toxiproxy_server.api, upstream)
     network = network_of(toxiproxy_server.api.url, shared={"platform": ToxiproxyPlatform(toxiproxy_server)})
     was = network.read(LINK)
-    {"delay": lambda: network.delay(LINK, MARK, by=HUNDRED, direction="both"),
-     "throttle": lambda: network.throttle(LINK, MARK, rate_kb_s=90_000, direction="both"),
-     "blackhole": lambda: network.cut(LINK, MARK, how="blackhole", direction="forward")}[kind]()
+    {
+        "delay": lambda: network.delay(LINK, MARK, by=HUNDRED, direction="both"),
+        "throttle": lambda: network.throttle(LINK, MARK, rate_kb_s=90_000, direction="both"),
+        "blackhole": lambda: network.cut(LINK, MARK, how="blackhole", direction="forward"),
+    }[kind]()
     with wire(listen) as greedy:
         greedy.sock.sendall(b"90000000\n")
         time.sleep(0.5)  # let every buffer on the way fill up: there is nothing to be seen that says so

@@ -42,8 +42,9 @@ def test_a_delay_becomes_a_latency_and_a_jitter(text: str, latency: int, jitter:
     assert bool(approximation(by)) == bool(sentence)
 
 
-@pytest.mark.parametrize("text", ["exponential:100ms", "lognormal:p50=80ms,p99=400ms", "pareto:min=50ms,alpha=1.5",
-                                  "empirical:[1,2,80]"])
+@pytest.mark.parametrize(
+    "text", ["exponential:100ms", "lognormal:p50=80ms,p99=400ms", "pareto:min=50ms,alpha=1.5", "empirical:[1,2,80]"]
+)
 def test_other_distributions_are_left_to_request_delay(text: str) -> None:
     by = Distribution.parse(text)
     assert "request_delay" in toxics.unsupported("delay", by=by)
@@ -63,8 +64,11 @@ def test_a_throttle_to_nothing_is_unsupported() -> None:
 
 @pytest.mark.parametrize(
     ("direction", "names"),
-    [("forward", {MARK: "upstream"}), ("backward", {MARK: "downstream"}),
-     ("both", {f"{MARK}.up": "upstream", f"{MARK}.down": "downstream"})],
+    [
+        ("forward", {MARK: "upstream"}),
+        ("backward", {MARK: "downstream"}),
+        ("both", {f"{MARK}.up": "upstream", f"{MARK}.down": "downstream"}),
+    ],
 )
 def test_toxics_are_named_by_their_mark(direction: str, names: dict[str, str]) -> None:
     put = toxics.blackhole(MARK, direction)
@@ -168,4 +172,6 @@ def test_links_of_the_settings_stand_for_what_the_servers_have(monkeypatch: pyte
     stand_in = SimpleNamespace(name="east", proxies=lambda: proxies)
     monkeypatch.setattr(network, "_servers", {"east": stand_in})
     assert [(link.name, link.state, link.ask) for link in network.links()] == [
-        ("a--b", "cut", "http://h:1/x"), ("gone", "unknown", "http://h:1/x")]
+        ("a--b", "cut", "http://h:1/x"),
+        ("gone", "unknown", "http://h:1/x"),
+    ]

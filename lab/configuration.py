@@ -18,15 +18,21 @@ def configuration(manifest: Manifest) -> dict[str, Any]:
     """The keys of ``simian.yaml`` and their values."""
     layout = manifest.layout
     servers = {region: f"http://{layout.node(f'proxy-{region}').address}" for region in REGIONS}
-    links = [{key: link.to_json()[key] for key in ("name", "source", "target", "source_region", "target_region", "ask")}
-             for link in layout.links]
+    links = [
+        {key: link.to_json()[key] for key in ("name", "source", "target", "source_region", "target_region", "ask")}
+        for link in layout.links
+    ]
     token = {"file": str(manifest.files.token)}
     services = {node.name: {"url": node.faults_url, "token": token} for node in layout.nodes if node.faults_url}
     return {
         "system": "lab",
         "platform": {"driver": "process", "manifest": str(manifest.files.manifest)},
-        "network": {"driver": "toxiproxy", "servers": servers, "links": links,
-                    "nodes": {region: f"proxy-{region}" for region in REGIONS}},
+        "network": {
+            "driver": "toxiproxy",
+            "servers": servers,
+            "links": links,
+            "nodes": {region: f"proxy-{region}" for region in REGIONS},
+        },
         "requests": {"driver": "filter", "services": services},
         "observer": {"driver": "socket"},
         "users": {"feed": layout.node("users").address},

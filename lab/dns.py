@@ -18,7 +18,8 @@ async def serve(context: NodeContext) -> None:
     zones = Zones.read(context.folder / "zones.json", context.layout)
     api = Api(zones, context.token, {"x-lab-incarnation": context.incarnation})
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: DnsServer(zones), local_addr=(spec.host, spec.port))
+        lambda: DnsServer(zones), local_addr=(spec.host, spec.port)
+    )
     try:
         server = await start_server(spec.host, spec.ports["api"], api.answer)
         await server.serve_forever()

@@ -108,8 +108,9 @@ class Api:
 def _replace(zone: Zone, change: dict[str, Any]) -> None:
     rrset = _rrset(change)
     if rrset.contents:
-        if rrset.type == "CNAME" and any(name == rrset.name and type_ not in ("CNAME", "LUA")
-                                         for name, type_ in zone.rrsets):
+        if rrset.type == "CNAME" and any(
+            name == rrset.name and type_ not in ("CNAME", "LUA") for name, type_ in zone.rrsets
+        ):
             raise BadZone(f"RRset {rrset.name} IN CNAME: Conflicts with pre-existing RRset")
         zone.put(rrset)
     else:  # PowerDNS: replaced by nothing is deleted

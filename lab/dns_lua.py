@@ -1,7 +1,7 @@
 """The Lua records of PowerDNS that the lab uses, and no other Lua: a choice by the client's network, one by weight.
 
-    CNAME ";if netmask({'198.18.0.0/16'}) then return 'east.switch.lab.' else return 'west.switch.lab.' end"
-    CNAME "pickwhashed({{75,'east.gw.lab.'},{25,'west.gw.lab.'}})"
+CNAME ";if netmask({'198.18.0.0/16'}) then return 'east.switch.lab.' else return 'west.switch.lab.' end"
+CNAME "pickwhashed({{75,'east.gw.lab.'},{25,'west.gw.lab.'}})"
 """
 
 import hashlib
@@ -14,8 +14,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 TYPES = ("A", "CNAME", "TXT")
-FORMS = "can be: TYPE \";if netmask({'NET',…}) then return 'X' [elseif …] else return 'Y' end\" or " \
-        "TYPE \"pickwhashed({{WEIGHT,'X'},…})\", TYPE one of " + ", ".join(TYPES)
+FORMS = (
+    "can be: TYPE \";if netmask({'NET',…}) then return 'X' [elseif …] else return 'Y' end\" or "
+    "TYPE \"pickwhashed({{WEIGHT,'X'},…})\", TYPE one of " + ", ".join(TYPES)
+)
 _CONTENT = re.compile(r'\s*(\w+)\s+"(.*)"\s*', re.DOTALL)
 _TEXT = r"'([^']*)'"
 _BRANCH = re.compile(rf"\s*if\s+netmask\s*\(\s*\{{([^}}]*)\}}\s*\)\s*then\s+return\s+{_TEXT}\s+else", re.DOTALL)

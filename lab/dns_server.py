@@ -90,8 +90,11 @@ def _fill(reply: DNSRecord, answer: Answer) -> None:
         reply.add_auth(_rr(answer.authority))
 
 
-def _packed(reply: DNSRecord, question: DNSRecord, subnet: ipaddress.IPv4Network | ipaddress.IPv6Network | None,
-            ) -> bytes:
+def _packed(
+    reply: DNSRecord,
+    question: DNSRecord,
+    subnet: ipaddress.IPv4Network | ipaddress.IPv6Network | None,
+) -> bytes:
     asked = next((record for record in question.ar if record.rtype == QTYPE.OPT), None)
     if asked is not None:
         options = [EDNSOption(_SUBNET_OPTION, _subnet_data(subnet))] if subnet is not None else []
@@ -108,7 +111,7 @@ def _packed(reply: DNSRecord, question: DNSRecord, subnet: ipaddress.IPv4Network
 def _subnet_data(subnet: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bytes:
     """The same subnet back, and that the answer holds for all of it (the scope)."""
     family, length = (1 if subnet.version == 4 else 2), subnet.prefixlen
-    return struct.pack(">HBB", family, length, length) + subnet.network_address.packed[:(length + 7) // 8]
+    return struct.pack(">HBB", family, length, length) + subnet.network_address.packed[: (length + 7) // 8]
 
 
 def _rr(record: Record) -> RR:
@@ -127,5 +130,5 @@ def _rr(record: Record) -> RR:
             data = SOA(first, mail, tuple(int(each) for each in times))
         case _:
             plain = text[1:-1].replace('\\"', '"').encode()
-            data = TXT([plain[at:at + 255] for at in range(0, len(plain), 255)] or [b""])
+            data = TXT([plain[at : at + 255] for at in range(0, len(plain), 255)] or [b""])
     return RR(record.name, getattr(QTYPE, record.type), ttl=record.ttl_s, rdata=data)

@@ -94,9 +94,13 @@ class Process:
 
     def to_json(self) -> dict[str, Any]:
         """Its part of the node's entry."""
-        return {"command": list(self.command), "pid": self.identity.pid if self.identity else None,
-                "start_time": self.identity.start_time if self.identity else None,
-                "started": self.started, "held": self.held}
+        return {
+            "command": list(self.command),
+            "pid": self.identity.pid if self.identity else None,
+            "start_time": self.identity.start_time if self.identity else None,
+            "started": self.started,
+            "held": self.held,
+        }
 
     @classmethod
     def from_json(cls, shape: dict[str, Any]) -> "Process":
@@ -133,23 +137,44 @@ class Manifest:
         except ValueError as error:
             raise LabError(f"{path} is no manifest of a lab ({error}); take the lab down and up again") from error
         if shape.get("version") != VERSION:
-            raise LabError(f"{path} is of version {shape.get('version')}, this lab reads {VERSION}; "
-                           "take the lab down and up again")
-        return cls(Files(path.absolute().parent), Layout.from_json(shape), shape["seed"], shape["rate"], shape["token"],
-                   shape["started"], Identity.from_json(shape["supervisor"]),
-                   {node["name"]: Process.from_json(node) for node in shape["nodes"]})
+            raise LabError(
+                f"{path} is of version {shape.get('version')}, this lab reads {VERSION}; take the lab down and up again"
+            )
+        return cls(
+            Files(path.absolute().parent),
+            Layout.from_json(shape),
+            shape["seed"],
+            shape["rate"],
+            shape["token"],
+            shape["started"],
+            Identity.from_json(shape["supervisor"]),
+            {node["name"]: Process.from_json(node) for node in shape["nodes"]},
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As docs/wire.md has it."""
         layout = self.layout.to_json()
-        nodes = [node | self.processes[node["name"]].to_json() | {"cwd": str(self.files.root)}
-                 for node in layout.pop("nodes")]
+        nodes = [
+            node | self.processes[node["name"]].to_json() | {"cwd": str(self.files.root)}
+            for node in layout.pop("nodes")
+        ]
         control = f"{self.layout.control_host}:{self.layout.control_port}"
         identity = self.supervisor
-        return {"version": VERSION, "system": "lab", "seed": self.seed, "rate": self.rate, "started": self.started,
-                "token": self.token, "nodes": nodes, **layout,
-                "supervisor": {"pid": identity.pid if identity else None,
-                               "start_time": identity.start_time if identity else None, "control": control}}
+        return {
+            "version": VERSION,
+            "system": "lab",
+            "seed": self.seed,
+            "rate": self.rate,
+            "started": self.started,
+            "token": self.token,
+            "nodes": nodes,
+            **layout,
+            "supervisor": {
+                "pid": identity.pid if identity else None,
+                "start_time": identity.start_time if identity else None,
+                "control": control,
+            },
+        }
 
     def write(self) -> None:
         """Put it into its file, whole or not at all."""

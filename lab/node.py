@@ -24,8 +24,15 @@ from .layout import Layout, NodeSpec
 from .manifest import Files, LabError, Manifest
 from .processes import Identity
 
-MODULES = {"gateway": "gateway", "members": "members", "cache": "cache", "store": "store", "queue": "queue",
-           "proxy": "toxiproxy", "dns": "dns"}  # the users are no module of the lab
+MODULES = {
+    "gateway": "gateway",
+    "members": "members",
+    "cache": "cache",
+    "store": "store",
+    "queue": "queue",
+    "proxy": "toxiproxy",
+    "dns": "dns",
+}  # the users are no module of the lab
 Serve = Callable[["NodeContext"], Awaitable[None]]
 
 
@@ -56,9 +63,14 @@ def load(service: str) -> Serve:
 def context_of(manifest: Manifest, name: str) -> NodeContext:
     """What this process is told as node ``name``."""
     return NodeContext(
-        spec=manifest.layout.node(name), layout=manifest.layout, folder=manifest.files.data(name),
-        token=manifest.token, seed=manifest.seed ^ zlib.crc32(name.encode()), incarnation=Identity.own().text,
-        log=logging.getLogger(name))
+        spec=manifest.layout.node(name),
+        layout=manifest.layout,
+        folder=manifest.files.data(name),
+        token=manifest.token,
+        seed=manifest.seed ^ zlib.crc32(name.encode()),
+        incarnation=Identity.own().text,
+        log=logging.getLogger(name),
+    )
 
 
 def take_over(files: Files, name: str) -> None:

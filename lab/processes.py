@@ -56,7 +56,7 @@ def start_time_of(pid: int) -> str | None:
     except (FileNotFoundError, ProcessLookupError):
         return None if os.path.isdir("/proc/self") else _start_time_by_ps(pid)
     # The name in parentheses may hold spaces and parentheses of its own; what follows the last one does not.
-    state, *fields = stat[stat.rindex(b")") + 2:].split()
+    state, *fields = stat[stat.rindex(b")") + 2 :].split()
     return None if state in (b"Z", b"X") else fields[18].decode()
 
 

@@ -49,4 +49,8 @@ def _exchange(host: str, port: int, request: bytes, timeout_s: float) -> bytes:
 
 
 _WAYS: dict[str, Callable[[str, int, str, float], bool]] = {
-    "http": _http, "memcached": _memcached, "tcp": _tcp, "dns": _dns}
+    "http": _http,
+    "memcached": _memcached,
+    "tcp": _tcp,
+    "dns": _dns,
+}

@@ -231,7 +231,8 @@ class Supervisor:
         except ValueError:
             return _error("a request is one JSON object a line")
         if not isinstance(request, dict) or not hmac.compare_digest(
-                str(request.get("token")).encode(), self._manifest.token.encode()):
+            str(request.get("token")).encode(), self._manifest.token.encode()
+        ):
             return _error("wrong token; it is in the manifest")
         self._reap()
         match request.get("do"):

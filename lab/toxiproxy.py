@@ -15,8 +15,12 @@ from .toxiproxy_api import Api
 async def serve(context: NodeContext) -> None:
     """Listen on every link into this region and on the API, until cancelled."""
     api = Api(Random(context.seed), {"x-lab-incarnation": context.incarnation})
-    await api.populate([{"name": link.name, "listen": link.listen, "upstream": link.upstream}
-                        for link in context.layout.links_into(context.spec.name)])
+    await api.populate(
+        [
+            {"name": link.name, "listen": link.listen, "upstream": link.upstream}
+            for link in context.layout.links_into(context.spec.name)
+        ]
+    )
     server = await start_server(context.spec.host, context.spec.port, api.answer)
     try:
         await server.serve_forever()

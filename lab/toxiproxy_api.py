@@ -34,13 +34,21 @@ class Api:
         self.proxies: dict[str, Proxy] = {}
         self._lock = asyncio.Lock()  # listening takes a turn of the loop: one change at a time
         self._routes: dict[tuple[str, int], Callable[..., Awaitable[Response]]] = {
-            ("GET proxies", 1): self._list, ("POST proxies", 1): self._create,
-            ("POST populate", 1): self._populate, ("POST reset", 1): self._reset, ("GET version", 1): self._version,
-            ("GET proxies", 2): self._show, ("PATCH proxies", 2): self._update, ("POST proxies", 2): self._update,
+            ("GET proxies", 1): self._list,
+            ("POST proxies", 1): self._create,
+            ("POST populate", 1): self._populate,
+            ("POST reset", 1): self._reset,
+            ("GET version", 1): self._version,
+            ("GET proxies", 2): self._show,
+            ("PATCH proxies", 2): self._update,
+            ("POST proxies", 2): self._update,
             ("DELETE proxies", 2): self._delete,
-            ("GET proxies", 3): self._toxics, ("POST proxies", 3): self._add_toxic,
-            ("GET proxies", 4): self._show_toxic, ("PATCH proxies", 4): self._update_toxic,
-            ("POST proxies", 4): self._update_toxic, ("DELETE proxies", 4): self._delete_toxic,
+            ("GET proxies", 3): self._toxics,
+            ("POST proxies", 3): self._add_toxic,
+            ("GET proxies", 4): self._show_toxic,
+            ("PATCH proxies", 4): self._update_toxic,
+            ("POST proxies", 4): self._update_toxic,
+            ("DELETE proxies", 4): self._delete_toxic,
         }
 
     async def answer(self, request: Request) -> Response:

@@ -310,8 +310,13 @@ class Proxy:
 
     def to_json(self) -> dict[str, Any]:
         """As the API shows it."""
-        return {"name": self.name, "listen": self.listen, "upstream": self.upstream, "enabled": self.enabled,
-                "toxics": [toxic.to_json() for toxic in self.all_toxics()]}
+        return {
+            "name": self.name,
+            "listen": self.listen,
+            "upstream": self.upstream,
+            "enabled": self.enabled,
+            "toxics": [toxic.to_json() for toxic in self.all_toxics()],
+        }
 
     async def start(self) -> None:
         """Listen; ``OSError`` when that cannot be."""
@@ -319,7 +324,8 @@ class Proxy:
             return
         host, port = split_address(self.listen)
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self).client, host, port, backlog=512)
+            lambda: Connection(self).client, host, port, backlog=512
+        )
         self.listen = "{}:{}".format(*self._server.sockets[0].getsockname()[:2])
 
     def stop(self) -> None:

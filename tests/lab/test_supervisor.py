@@ -100,8 +100,13 @@ def test_a_held_node_stays_down_until_it_is_started(lab: Lab) -> None:
     lab.kill("cache-east-c")  # one that is not held, as a clock: when it is back, the other would be too
     wait_for(lambda: lab.answers("cache-east-c"), "the other back")
     assert lab.listed("cache-east-b") | {"started": 0} == {
-        "name": "cache-east-b", "pid": before.pid, "start_time": before.start_time, "started": 0, "held": True,
-        "alive": False}
+        "name": "cache-east-b",
+        "pid": before.pid,
+        "start_time": before.start_time,
+        "started": 0,
+        "held": True,
+        "alive": False,
+    }
     assert lab.manifest.processes["cache-east-b"].held
     states = {row["name"]: row["state"] for row in control.status(lab.folder)}
     assert (states["cache-east-b"], states["users"]) == ("held", "held")
@@ -128,10 +133,15 @@ def test_start_right_after_the_kill_does_not_take_the_dead_for_living(lab: Lab) 
     assert lab.do("start", "cache-west-b")["pid"] != before.pid
 
 
-@pytest.mark.parametrize(("line", "error"), [
-    (b"{}", "wrong token"), (b'{"token": "x", "do": "list"}', "wrong token"), (b"[]", "wrong token"),
-    (b"nonsense", "a request is one JSON object a line"),
-])
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (b"{}", "wrong token"),
+        (b'{"token": "x", "do": "list"}', "wrong token"),
+        (b"[]", "wrong token"),
+        (b"nonsense", "a request is one JSON object a line"),
+    ],
+)
 def test_what_is_no_request_is_answered_with_an_error(lab: Lab, line: bytes, error: str) -> None:
     answer = lab.send(line)
     assert answer["ok"] is False

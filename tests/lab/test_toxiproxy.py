@@ -28,8 +28,9 @@ class World:
 
     async def add(self, type_: str, name: str = "t", **attributes: Any) -> Response:
         options = {key: attributes.pop(key) for key in ("stream", "toxicity") if key in attributes}
-        return await self.ask("POST", "/proxies/way/toxics",
-                              {"name": name, "type": type_, "attributes": attributes, **options})
+        return await self.ask(
+            "POST", "/proxies/way/toxics", {"name": name, "type": type_, "attributes": attributes, **options}
+        )
 
     async def connect(self) -> "Line":
         host, _, port = self.api.proxies["way"].listen.rpartition(":")
@@ -144,7 +145,7 @@ async def test_bytes_stay_in_order_under_jitter(world: World) -> None:
         line.writer.write(b"%4d" % number)
         await asyncio.sleep(0)
     data = await asyncio.wait_for(line.reader.readexactly(800), ECHO_LIMIT_S)
-    assert [int(data[at:at + 4]) for at in range(0, 800, 4)] == list(range(200))
+    assert [int(data[at : at + 4]) for at in range(0, 800, 4)] == list(range(200))
 
 
 @in_world
@@ -319,8 +320,13 @@ async def test_the_codes_and_texts_are_those_of_the_real_one(world: World) -> No
 @in_world
 async def test_a_toxic_without_name_and_stream_gets_both(world: World) -> None:
     answer = await world.ask("POST", "/proxies/way/toxics", {"type": "latency", "attributes": {"latency": 5}})
-    assert answer.json() == {"name": "latency_downstream", "type": "latency", "stream": "downstream", "toxicity": 1,
-                             "attributes": {"latency": 5, "jitter": 0}}
+    assert answer.json() == {
+        "name": "latency_downstream",
+        "type": "latency",
+        "stream": "downstream",
+        "toxicity": 1,
+        "attributes": {"latency": 5, "jitter": 0},
+    }
 
 
 @in_world
@@ -350,5 +356,3 @@ async def test_a_taken_address_is_an_error_and_no_proxy(world: World) -> None:
     answer = await world.ask("POST", "/proxies", {"name": "second", "listen": way.listen, "upstream": way.upstream})
     assert answer.status == 500
     assert (await world.ask("GET", "/proxies/second")).status == 404
-
-

@@ -221,7 +221,8 @@ def test_a_process_with_another_start_time_is_not_ours_to_end(folder: Path) -> N
 
 
 def test_a_node_that_does_not_become_ready_is_named_and_nothing_is_left(
-        folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(control, "ready", lambda ask: "memcached" not in ask)
     with pytest.raises(LabError, match=r"cache-east-a is not ready after 0.5 s; its log says: .*up as"):
         control.up(folder, held=USERS, timeout_s=0.5)

@@ -38,15 +38,25 @@ def manifest_path(folder: Path) -> Path:
     return Files.inside(folder).manifest
 
 
-def up(folder: Path, *, seed: int = 0, number: int | None = None, rate: float = 200.0,
-       held: frozenset[str] = frozenset(), timeout_s: float = 30.0) -> Manifest:
+def up(
+    folder: Path,
+    *,
+    seed: int = 0,
+    number: int | None = None,
+    rate: float = 200.0,
+    held: frozenset[str] = frozenset(),
+    timeout_s: float = 30.0,
+    own_addresses: bool | None = None,
+) -> Manifest:
     """Ensure that the lab is up and every node that is not held is ready; content when it is up already.
 
     The remains of a lab whose supervisor is gone are taken down first. Raises ``LabError`` when no addresses are free
     or a node is not ready after ``timeout_s``; then nothing is left behind. ``number`` says which addresses (the first
-    that are free when ``None``), ``rate`` the users' requests a second, ``held`` the nodes that shall stay down.
+    that are free when ``None``), ``rate`` the users' requests a second, ``held`` the nodes that shall stay down,
+    ``own_addresses`` whether each node has an address of its own or all share 127.0.0.1 (as this system allows when
+    ``None``).
     """
-    wish = _Wish(seed, number, rate, held, timeout_s)
+    wish = _Wish(seed, number, rate, held, timeout_s, own_addresses)
     files = Files.inside(folder)
     with _alone(files):
         manifest = _living(files)
@@ -100,9 +110,17 @@ def _tail(files: Files, node: str, lines: int) -> list[str]:
 def _supervisor_row(manifest: Manifest) -> dict[str, Any]:
     identity, layout = manifest.supervisor, manifest.layout
     alive = identity is not None and identity.alive()
-    return {"name": "supervisor", "service": "supervisor", "region": "", "zone": None, "role": "instrument",
-            "address": f"{layout.control_host}:{layout.control_port}", "state": "ready" if alive else "dead",
-            "pid": identity.pid if identity and alive else None, "started": manifest.started}
+    return {
+        "name": "supervisor",
+        "service": "supervisor",
+        "region": "",
+        "zone": None,
+        "role": "instrument",
+        "address": f"{layout.control_host}:{layout.control_port}",
+        "state": "ready" if alive else "dead",
+        "pid": identity.pid if identity and alive else None,
+        "started": manifest.started,
+    }
 
 
 def _row(manifest: Manifest, node: NodeSpec) -> dict[str, Any]:
@@ -111,9 +129,17 @@ def _row(manifest: Manifest, node: NodeSpec) -> dict[str, Any]:
     alive = identity is not None and identity.alive()
     down = "held" if process.held else "dead"
     state = ("ready" if ready(node.ask) else "starting") if alive else down
-    return {"name": node.name, "service": node.service, "region": node.region, "zone": node.zone, "role": node.role,
-            "address": node.address, "state": state, "pid": identity.pid if identity and alive else None,
-            "started": process.started}
+    return {
+        "name": node.name,
+        "service": node.service,
+        "region": node.region,
+        "zone": node.zone,
+        "role": node.role,
+        "address": node.address,
+        "state": state,
+        "pid": identity.pid if identity and alive else None,
+        "started": process.started,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +151,7 @@ class _Wish:
     rate: float
     held: frozenset[str]
     timeout_s: float
+    own_addresses: bool | None
 
 
 @contextlib.contextmanager
@@ -166,13 +193,15 @@ def _living(files: Files) -> Manifest | None:
 
 
 def _bring_up(files: Files, wish: _Wish) -> Manifest:
-    for layout in _layouts(wish.number):
+    for layout in _layouts(wish):
         if not _free(layout):
             continue
         unknown = wish.held - {node.name for node in layout.nodes}
         if unknown:
-            raise LabError(f"no node is called {', '.join(sorted(unknown))}; there are "
-                           f"{', '.join(node.name for node in layout.nodes)}")
+            raise LabError(
+                f"no node is called {', '.join(sorted(unknown))}; there are "
+                f"{', '.join(node.name for node in layout.nodes)}"
+            )
         files.make([node.name for node in layout.nodes])
         first = Manifest.first(files, layout, seed=wish.seed, rate=wish.rate, held=wish.held)
         first.write()
@@ -190,9 +219,9 @@ def _bring_up(files: Files, wish: _Wish) -> Manifest:
     raise LabError(f"the addresses {where} are taken; take another lab down, or name another number")
 
 
-def _layouts(number: int | None) -> Iterator[Layout]:
-    numbers = range(MAX_NUMBER + 1) if number is None else [number]
-    own = _can_bind("127.9.0.1", 0)
+def _layouts(wish: _Wish) -> Iterator[Layout]:
+    numbers = range(MAX_NUMBER + 1) if wish.number is None else [wish.number]
+    own = _can_bind("127.9.0.1", 0) if wish.own_addresses is None else wish.own_addresses
     for each in numbers:
         yield Layout.compute(each, own_addresses=own)
 
@@ -214,7 +243,8 @@ def _free(layout: Layout) -> bool:
     addresses += [(link.listen_host, link.listen_port) for link in layout.links]
     datagrams = [(node.host, node.port) for node in layout.nodes_of("dns")]
     return all(_can_bind(*address) for address in addresses) and all(
-        _can_bind(*address, socket.SOCK_DGRAM) for address in datagrams)
+        _can_bind(*address, socket.SOCK_DGRAM) for address in datagrams
+    )
 
 
 def _spawn_supervisor(files: Files) -> bool:
@@ -223,10 +253,24 @@ def _spawn_supervisor(files: Files) -> bool:
     with open(read) as told, open(files.log("supervisor"), "a") as log:
         try:
             subprocess.run(
-                [sys.executable, "-m", f"{__package__}.supervisor", "--manifest", str(files.manifest),
-                 "--tell", str(write)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(write,), cwd=files.root, check=False,
-                start_new_session=True, timeout=_SUPERVISOR_S)
+                [
+                    sys.executable,
+                    "-m",
+                    f"{__package__}.supervisor",
+                    "--manifest",
+                    str(files.manifest),
+                    "--tell",
+                    str(write),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(write,),
+                cwd=files.root,
+                check=False,
+                start_new_session=True,
+                timeout=_SUPERVISOR_S,
+            )
         finally:
             os.close(write)
         heard, _, _ = select.select([told], [], [], _SUPERVISOR_S)

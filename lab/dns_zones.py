@@ -62,8 +62,13 @@ class Rrset:
     def from_json(cls, shape: dict[str, Any]) -> "Rrset":
         """As the API takes it."""
         records = [(str(record["content"]), bool(record.get("disabled"))) for record in shape["records"]]
-        return cls.make(canonical(shape["name"]), str(shape["type"]).upper(), int(shape["ttl"]),
-                        (content for content, _ in records), [content for content, disabled in records if disabled])
+        return cls.make(
+            canonical(shape["name"]),
+            str(shape["type"]).upper(),
+            int(shape["ttl"]),
+            (content for content, _ in records),
+            [content for content, disabled in records if disabled],
+        )
 
 
 def _problem(type_: str, content: str) -> str | None:
@@ -97,9 +102,20 @@ class Zone:
 
     def to_json(self, *, whole: bool = True) -> dict[str, Any]:
         """As the API shows it; without its record sets unless ``whole``."""
-        shape = {"id": self.name, "name": self.name, "type": "Zone", "kind": self.kind, "serial": self.serial,
-                 "edited_serial": self.serial, "notified_serial": 0, "masters": [], "dnssec": False, "account": "",
-                 "last_check": 0, "url": f"/api/v1/servers/localhost/zones/{self.name}"}
+        shape = {
+            "id": self.name,
+            "name": self.name,
+            "type": "Zone",
+            "kind": self.kind,
+            "serial": self.serial,
+            "edited_serial": self.serial,
+            "notified_serial": 0,
+            "masters": [],
+            "dnssec": False,
+            "account": "",
+            "last_check": 0,
+            "url": f"/api/v1/servers/localhost/zones/{self.name}",
+        }
         return shape | ({"rrsets": [rrset.to_json() for rrset in self.rrsets.values()]} if whole else {})
 
 
@@ -229,14 +245,20 @@ def canonical(name: str) -> str:
 def _of_lab(layout: Layout) -> dict[str, list[Rrset]]:
     """The zones of a new lab by name: a user's subnet -> its home -> a region's gateways."""
     home, other = REGIONS
-    geo = f"CNAME \";if netmask({{'{HOME_NETWORKS[home]}'}}) then return '{home}.switch.lab.' " \
-          f"else return '{other}.switch.lab.' end\""
+    geo = (
+        f"CNAME \";if netmask({{'{HOME_NETWORKS[home]}'}}) then return '{home}.switch.lab.' "
+        f"else return '{other}.switch.lab.' end\""
+    )
     switches, gateways = [], []
     for region in REGIONS:
         weights = ",".join(f"{{{100 if each == region else 0},'{each}.gw.lab.'}}" for each in REGIONS)
-        switches.append(Rrset.make(f"{region}.switch.lab.", "LUA", _SWITCH_TTL_S,
-                                   [f'CNAME "pickwhashed({{{weights}}})"']))
-        addresses = dict.fromkeys(node.host for node in layout.nodes_of("gateway", region))
+        switches.append(
+            Rrset.make(f"{region}.switch.lab.", "LUA", _SWITCH_TTL_S, [f'CNAME "pickwhashed({{{weights}}})"'])
+        )
+        addresses = [node.dns_address for node in layout.nodes_of("gateway", region) if node.dns_address]
         gateways.append(Rrset.make(f"{region}.gw.lab.", "A", _GATEWAYS_TTL_S, addresses))
-    return {"geo.lab.": [Rrset.make("api.geo.lab.", "LUA", _GEO_TTL_S, [geo])], "switch.lab.": switches,
-            "gw.lab.": gateways}
+    return {
+        "geo.lab.": [Rrset.make("api.geo.lab.", "LUA", _GEO_TTL_S, [geo])],
+        "switch.lab.": switches,
+        "gw.lab.": gateways,
+    }

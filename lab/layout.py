@@ -20,8 +20,16 @@ MAX_NUMBER = 24  # 10 * 24 + 9 is the last second byte that fits into 127.R.Z.N
 HOME_NETWORKS: Mapping[str, str] = {"east": "198.18.0.0/16", "west": "198.19.0.0/16"}
 
 _HOST_PART = {"gateway": 80, "members": 20, "cache": 11, "store": 30, "queue": 40, "proxy": 50, "dns": 53, "users": 10}
-_PORT = {"gateway": 8080, "members": 8081, "cache": 11211, "store": 9042, "queue": 9324, "proxy": 8474, "dns": 5300,
-         "users": 9900}
+_PORT = {
+    "gateway": 8080,
+    "members": 8081,
+    "cache": 11211,
+    "store": 9042,
+    "queue": 9324,
+    "proxy": 8474,
+    "dns": 5300,
+    "users": 9900,
+}
 _DNS_API_PORT, _CONTROL_PORT, _FIRST_LINK_PORT = 8053, 9999, 20001
 _FIRST_SHARED_PORT, _SHARED_PORTS = 21000, 100  # where all nodes share 127.0.0.1: so many ports for each lab
 
@@ -32,6 +40,8 @@ class NodeSpec:
 
     ``region`` is empty for ``dns`` and ``users``; ``zone`` (``east-a``) is ``None`` for regional parts.
     ``ask_behind`` is empty where nothing stands behind, ``faults_url`` is ``None`` where no request filter is mounted.
+    ``dns_address`` is what the DNS answers for a gateway, ``None`` for others: its host, or, where all nodes share one
+    and a DNS answer (which has no port) could not tell them apart, the host it would have: there, only a name.
     """
 
     name: str
@@ -45,6 +55,7 @@ class NodeSpec:
     ask_behind: str = ""
     faults_url: str | None = None
     ports: Mapping[str, int] = field(default_factory=dict, hash=False)
+    dns_address: str | None = None
 
     @property
     def address(self) -> str:
@@ -53,9 +64,19 @@ class NodeSpec:
 
     def to_json(self) -> dict[str, Any]:
         """As the manifest has it, without what only a running process has."""
-        return {"name": self.name, "service": self.service, "region": self.region, "zone": self.zone,
-                "role": self.role, "address": self.address, "ask": self.ask, "ask_behind": self.ask_behind,
-                "faults_url": self.faults_url, "ports": dict(self.ports)}
+        return {
+            "name": self.name,
+            "service": self.service,
+            "region": self.region,
+            "zone": self.zone,
+            "role": self.role,
+            "address": self.address,
+            "ask": self.ask,
+            "ask_behind": self.ask_behind,
+            "faults_url": self.faults_url,
+            "ports": dict(self.ports),
+            "dns_address": self.dns_address,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +107,17 @@ class LinkSpec:
 
     def to_json(self) -> dict[str, Any]:
         """As the manifest has it."""
-        return {"name": self.name, "source": self.source, "target": self.target,
-                "source_region": self.source_region, "target_region": self.target_region, "proxy": self.proxy,
-                "listen": self.listen, "upstream": self.upstream, "ask": self.ask}
+        return {
+            "name": self.name,
+            "source": self.source,
+            "target": self.target,
+            "source_region": self.source_region,
+            "target_region": self.target_region,
+            "proxy": self.proxy,
+            "listen": self.listen,
+            "upstream": self.upstream,
+            "ask": self.ask,
+        }
 
 
 @dataclass(frozen=True)
@@ -121,8 +150,13 @@ class Layout:
 
     def to_json(self) -> dict[str, Any]:
         """Numbers, nodes and links as in the manifest."""
-        return {"number": self.number, "own_addresses": self.own_addresses, "flavour": self.flavour,
-                "nodes": [node.to_json() for node in self.nodes], "links": [link.to_json() for link in self.links]}
+        return {
+            "number": self.number,
+            "own_addresses": self.own_addresses,
+            "flavour": self.flavour,
+            "nodes": [node.to_json() for node in self.nodes],
+            "links": [link.to_json() for link in self.links],
+        }
 
     def node(self, name: str) -> NodeSpec:
         """The node of this name; ``KeyError`` when there is none."""
@@ -144,8 +178,9 @@ class Layout:
         """The links which this node connects to (its own and its service's), to one service or to all, by zone."""
         spec = self.node(node)
         sources = (spec.name, f"{spec.service}-{spec.region}")
-        return [link for link in self.links
-                if link.source in sources and service in (None, self.node(link.target).service)]
+        return [
+            link for link in self.links if link.source in sources and service in (None, self.node(link.target).service)
+        ]
 
     def other_region(self, region: str) -> str:
         """The region that is not this one."""
@@ -204,20 +239,33 @@ def _nodes(book: _Book, number: int) -> list[NodeSpec]:
 
 
 def _node(book: _Book, service: str, region: str, zone: str | None, network: str) -> NodeSpec:
-    host, port = book.take(f"{network}.{_HOST_PART[service]}", _PORT[service])
+    own = f"{network}.{_HOST_PART[service]}"
+    host, port = book.take(own, _PORT[service])
     ports = {"api": book.take(host, _DNS_API_PORT)[1]} if service == "dns" else {}
     filtered = service in FILTERED
     return NodeSpec(
-        name="-".join(part for part in (service, zone or region) if part), service=service, region=region, zone=zone,
-        role="instrument" if service in INSTRUMENTS else "service", host=host, port=port, ports=ports,
-        ask=_ask(service, host, port), ask_behind=f"http://{host}:{port}/deep" if filtered else "",
+        name="-".join(part for part in (service, zone or region) if part),
+        service=service,
+        region=region,
+        zone=zone,
+        role="instrument" if service in INSTRUMENTS else "service",
+        host=host,
+        port=port,
+        ports=ports,
+        ask=_ask(service, host, port),
+        ask_behind=f"http://{host}:{port}/deep" if filtered else "",
         faults_url=f"http://{host}:{port}/simian/faults" if filtered else None,
+        dns_address=own if service == "gateway" else None,
     )
 
 
 def _ask(service: str, host: str, port: int) -> str:
-    forms = {"cache": "memcached://{}", "proxy": "http://{}/version", "dns": "dns://{}/api.geo.lab",
-             "users": "tcp://{}"}
+    forms = {
+        "cache": "memcached://{}",
+        "proxy": "http://{}/version",
+        "dns": "dns://{}/api.geo.lab",
+        "users": "tcp://{}",
+    }
     return forms.get(service, "http://{}/health").format(f"{host}:{port}")
 
 
@@ -230,10 +278,21 @@ def _links(book: _Book, nodes: Mapping[str, NodeSpec]) -> list[LinkSpec]:
         host, port = book.take(proxy.host, _FIRST_LINK_PORT + taken[into.region])
         taken[into.region] += 1
         source_region = source.split("-")[1]
-        found.append(LinkSpec(
-            name=f"{source}--{target}", source=source, target=target, source_region=source_region,
-            target_region=into.region, proxy=proxy.name, listen_host=host, listen_port=port,
-            upstream_host=into.host, upstream_port=into.port, ask=_ask(into.service, host, port)))
+        found.append(
+            LinkSpec(
+                name=f"{source}--{target}",
+                source=source,
+                target=target,
+                source_region=source_region,
+                target_region=into.region,
+                proxy=proxy.name,
+                listen_host=host,
+                listen_port=port,
+                upstream_host=into.host,
+                upstream_port=into.port,
+                ask=_ask(into.service, host, port),
+            )
+        )
     return found
 
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from simian.load.client import Pool, TryFailed
 from simian.load.devices import AVOID_S, Device
 from simian.load.http1 import Response
 from simian.load.resolver import Resolver
+from simian.load.system import HTTP_PORT, System
 from simian.load.tally import Outcome
 
 _REDIRECT, _SHED = 307, 503
@@ -26,20 +26,19 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a device has to ask with. ``name`` is looked up; ``nodes`` names the gateway behind an address."""
+    """What a device has to ask with. ``system.name`` is looked up."""
 
-    name: str
-    port: int
+    system: System
     resolver: Resolver
     pool: Pool
-    nodes: Mapping[str, str] = field(default_factory=dict)
     patience: Patience = Patience()
 
 
 @dataclass(frozen=True, slots=True)
 class _Aim:
-    """Where a try goes: an address, and what of the request a redirect has changed."""
+    """Where a try goes: its ``address`` in the DNS, where that is, and what of the request a redirect has changed."""
 
+    address: str
     host: str
     port: int
     authority: str
@@ -62,12 +61,12 @@ class Journey:
         """Make the request, with as many tries as there are addresses and time."""
         if self._loop.time() >= self._deadline:
             return self._fail("late")  # we come later than the user would have waited: nothing is left to ask
-        addresses = await self._lookup(self._means.name)
+        system = self._means.system
+        addresses = await self._lookup(system.name)
         if not addresses:
             return self._fail(None)
-        means = self._means
-        for index, host in enumerate(self._device.order(addresses, self._loop.time())):
-            settled = await self._try(_Aim(host, means.port, means.name, self._target))
+        for index, address in enumerate(self._device.order(addresses, self._loop.time())):
+            settled = await self._try(_Aim(address, *system.endpoint(address), system.name, self._target))
             self.outcome.first_failed |= index == 0 and not self.outcome.ok
             if settled or self._loop.time() >= self._deadline:
                 return None
@@ -103,21 +102,21 @@ class Journey:
         """Ask one gateway; None when it did not answer or sheds, after which the device leaves it alone."""
         now = self._loop.time()
         until = min(now + self._means.patience.try_s, self._deadline)
-        node = self._means.nodes.get(aim.host, aim.host)
+        node = self._means.system.node_at(aim.address)
         request = self._device.request(self._kind, aim.target, aim.authority)
         try:
             response = await self._means.pool.fetch(aim.host, aim.port, request, until)
         except TryFailed as failure:
             self.outcome.hops.append(f"users>{node}!")
             self.outcome.errors.append(failure.reason)
-            self._device.avoid(aim.host, self._loop.time() + AVOID_S)
+            self._device.avoid(aim.address, self._loop.time() + AVOID_S)
             return None
         self.outcome.hops += [f"users>{node}", *_listed(response, "x-lab-trace")]
         self.outcome.faults += _listed(response, "x-simian-faults")
         if response.status == _SHED and "retry-after" in response.headers:
             self.outcome.shed += 1
             self.outcome.errors.append("shed")
-            self._device.avoid(aim.host, self._loop.time() + _seconds(response.headers["retry-after"]))
+            self._device.avoid(aim.address, self._loop.time() + _seconds(response.headers["retry-after"]))
             return None
         return response
 
@@ -132,18 +131,21 @@ class Journey:
     async def _aim_at(self, location: str) -> _Aim | None:
         try:
             url = urlsplit(location)
-            host, port = url.hostname or "", url.port or 80
+            host, port = url.hostname or "", url.port or HTTP_PORT
         except ValueError:
             return None
         if url.scheme != "http" or not host:
             return None
         target = url.path + (f"?{url.query}" if url.query else "")
+        address = self._means.system.address_of(host, port)
         if not host[-1].isdigit():
             addresses = await self._lookup(host)
             if not addresses:
                 return None
-            host = self._device.order(addresses, self._loop.time())[0]
-        return _Aim(host, port, url.netloc, target or self._target)
+            address = self._device.order(addresses, self._loop.time())[0]
+            host, known_port = self._means.system.endpoint(address)
+            port = port if host == address else known_port
+        return _Aim(address, host, port, url.netloc, target or self._target)
 
 
 def _listed(response: Response, header: str) -> list[str]:

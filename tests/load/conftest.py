@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from simian.load import dnswire
+from simian.load import dnswire, system
 from simian.load.client import Pool
 from simian.load.devices import Arrival, Device
 from simian.load.engine import Engine
@@ -91,9 +91,9 @@ class Names:
 
 @dataclass
 class Users:
-    """An engine for a few planned requests, with its parts in reach."""
+    """An engine for a few planned requests, with its parts in reach. ``endpoints``: of the gateways, by address."""
 
-    port: int
+    endpoints: dict[str, tuple[str, int]]
     names: Names
     patience: Patience = PATIENT
     bound: int = 10_000
@@ -110,33 +110,41 @@ class Users:
     async def follow(self, plan: Sequence[Arrival]) -> None:
         """Follow this plan to its end."""
         loop = asyncio.get_running_loop()
-        nodes = {address: f"gateway-{n}" for n, address in enumerate(sorted(self.names.addresses))}
-        means = Means(NAME, self.port, Resolver(self.names, loop.time), self.pool, nodes, self.patience)
+        ordered = sorted(self.endpoints.items())
+        gateways = {address: system.Gateway(f"gateway-{n}", *where) for n, (address, where) in enumerate(ordered)}
+        here = system.System(dns=("", 0), name=NAME, feed=("", 0), gateways=gateways, homes={}, seed=0)
+        means = Means(here, Resolver(self.names, loop.time), self.pool, self.patience)
         await Engine(means, self.tally, self.bound).run(iter(plan))
 
 
 class Street:
-    """Gateways on addresses of their own that share one port, as those of the lab do."""
+    """Gateways on addresses of their own that share one port, or (``shared``) on one address with ports of their own.
 
-    def __init__(self, *answers: Answering | None) -> None:
-        self._answers = answers
+    An address nobody can be reached at is a mere name in the latter case, as it is for the lab's users.
+    """
+
+    def __init__(self, *answers: Answering | None, shared: bool = False) -> None:
+        self._answers, self._shared = answers, shared
         self.hosts = [f"127.77.0.{n + 1}" for n in range(len(answers))]
 
     @staticmethod
     def users_of(port: int, hosts: Sequence[str], patience: Patience) -> Users:
         """Users of gateways that are not this street's own."""
-        return Users(port, Names(hosts), patience)
+        return Users({host: (host, port) for host in hosts}, Names(hosts), patience)
 
     async def __aenter__(self) -> "Street":
         self._stack = AsyncExitStack()
         self.gateways: list[Gateway] = []
         self.port = 0
+        where = {}
         for host, answer in zip(self.hosts, self._answers, strict=True):
             if answer is not None:  # None: nothing listens there
-                gateway = await self._stack.enter_async_context(Gateway(answer, host, self.port))
+                at = ("127.0.0.1", 0) if self._shared else (host, self.port)
+                gateway = await self._stack.enter_async_context(Gateway(answer, *at))
                 self.port = gateway.port
                 self.gateways.append(gateway)
-        self.users = Users(self.port, Names(self.hosts))
+                where[host] = (gateway.host, gateway.port)
+        self.users = Users({host: where.get(host, (host, self.port)) for host in self.hosts}, Names(self.hosts))
         return self
 
     async def __aexit__(self, *_: object) -> None:

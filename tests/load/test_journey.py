@@ -118,6 +118,50 @@ def test_a_redirect_is_followed_and_is_the_way(street: Street, run: Run) -> None
     assert seen["hops"]["users>gateway-0"] == seen["hops"]["users>gateway-1"] == 1
 
 
+def test_gateways_that_differ_by_port_only_are_found_and_told_apart(street: Street, run: Run) -> None:
+    async def body() -> Any:
+        async with street(say(b""), say(GOOD), shared=True) as here:
+            return await here.users.ask("play", "play", every_s=0.2), [len(each.heads) for each in here.gateways]
+
+    seen, heads = run(body)
+    row = seen["rows"][0]
+    assert (row["ok"], row["first_failed"]) == (2, 1)
+    assert (seen["hops"]["users>gateway-0!"], seen["hops"]["users>gateway-1"]) == (1, 2)
+    assert heads == [1, 2]
+
+
+def test_a_redirect_to_a_port_is_to_the_gateway_there_which_is_left_alone_when_it_fails(
+    street: Street, run: Run
+) -> None:
+    async def body() -> Any:
+        async with street(say(GOOD), say(GOOD), say(b""), shared=True) as here:
+            location = f"http://127.0.0.1:{here.gateways[2].port}/play?member=east-0"
+            here.gateways[0].answer = say(
+                f"HTTP/1.1 307 Go\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n".encode()
+            )
+            seen = await here.users.ask("play")
+            return seen, here.users.device.order(here.hosts, asyncio.get_running_loop().time()), here.hosts
+
+    seen, order, hosts = run(body)
+    assert seen["hops"] | {"gateway-0>members-east-a!": 1, "gateway-0>members-east-b": 1} == seen["hops"]
+    assert {hop for hop in seen["hops"] if hop.startswith("users")} == {
+        "users>gateway-0", "users>gateway-2!", "users>gateway-1"}  # fmt: skip
+    assert seen["rows"][0]["ok"] == 1
+    assert order == hosts, "the last one is tried last, and no other has failed"
+
+
+def test_a_redirect_to_a_name_is_to_the_gateway_that_the_dns_answers(street: Street, run: Run) -> None:
+    async def body() -> Any:
+        async with street(say(GOOD), shared=True) as here:
+            first = [b"HTTP/1.1 307 Go\r\nlocation: http://east.gw.lab/play\r\ncontent-length: 0\r\n\r\n"]
+            here.gateways[0].answer = lambda head: first.pop() if first else GOOD
+            return await here.users.ask("play"), here.gateways[0].heads
+
+    seen, heads = run(body)
+    assert (seen["rows"][0]["ok"], seen["rows"][0]["ways"]) == (1, {"redirect": 1})
+    assert "\r\nhost: east.gw.lab\r\n" in heads[1]
+
+
 @pytest.mark.parametrize("location", ["", "/elsewhere", "ftp://127.77.0.1/", "http://127.77.0.1:99999/", "http://[/"])
 def test_a_redirect_to_nowhere_is_no_answer(street: Street, run: Run, location: str) -> None:
     answer = f"HTTP/1.1 307 Go\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n".encode()

@@ -13,7 +13,7 @@ from typing import Any
 import dnslib
 import pytest
 
-from simian.load.system import NoManifest, System
+from simian.load.system import Gateway, NoManifest, System
 from simian.probe import Slice
 
 GOOD = b"HTTP/1.1 200 OK\r\nx-lab-region: east\r\nx-lab-way: direct\r\ncontent-length: 0\r\n\r\n"
@@ -112,8 +112,9 @@ def test_the_system_is_read_from_the_manifest() -> None:
     manifest = manifest_of("127.9.0.53:5300", "127.9.0.10:9900", 8080, ["127.1.1.80", "127.2.1.80"])
     system = System.from_json(manifest)
     assert system == System(
-        dns=("127.9.0.53", 5300), name="api.geo.lab", feed=("127.9.0.10", 9900), port=8080, seed=7,
-        gateways={"127.1.1.80": "gateway-east-a", "127.2.1.80": "gateway-west-a"},
+        dns=("127.9.0.53", 5300), name="api.geo.lab", feed=("127.9.0.10", 9900), seed=7,
+        gateways={"127.1.1.80": Gateway("gateway-east-a", "127.1.1.80", 8080),
+                  "127.2.1.80": Gateway("gateway-west-a", "127.2.1.80", 8080)},
         homes={"east": "198.18", "west": "198.19"},
     )  # fmt: skip
 
@@ -131,11 +132,35 @@ def test_a_missing_manifest_is_told_with_what_to_do(tmp_path: Path) -> None:
         System.read(tmp_path / "manifest.json")
 
 
-def test_gateways_of_different_ports_are_refused() -> None:
-    manifest = manifest_of("127.9.0.53:5300", "127.9.0.10:9900", 8080, ["127.1.1.80", "127.2.1.80"])
-    manifest["nodes"][0]["address"] = "127.1.1.80:8081"
-    with pytest.raises(ValueError, match="gateways of one port"):
-        System.from_json(manifest)
+def one_host(*dns_addresses: str) -> dict[str, Any]:
+    """The manifest of gateways that share a host."""
+    manifest = manifest_of("127.0.0.1:5300", "127.0.0.1:9900", 0, ["127.0.0.1"] * 2)
+    for n, node in enumerate(manifest["nodes"][:2]):
+        node["address"] = f"127.0.0.1:{21001 + n}"
+        node["dns_address"] = dns_addresses[n] if dns_addresses else None
+    return manifest
+
+
+def test_gateways_on_one_host_are_found_by_the_addresses_that_stand_for_them() -> None:
+    system = System.from_json(one_host("127.1.1.80", "127.2.1.80"))
+    assert system.endpoint("127.1.1.80") == ("127.0.0.1", 21001)
+    assert system.endpoint("127.2.1.80") == ("127.0.0.1", 21002)
+    assert system.address_of("127.0.0.1", 21002) == "127.2.1.80"
+    assert system.node_at("127.2.1.80") == "gateway-west-a"
+
+
+def test_an_address_of_no_gateway_is_taken_as_it_is() -> None:
+    own = System.from_json(manifest_of("127.9.0.53:53", "127.9.0.10:99", 8080, ["127.1.1.80", "127.2.1.80"]))
+    assert own.endpoint("127.5.5.5") == ("127.5.5.5", 8080)
+    shared = System.from_json(one_host("127.1.1.80", "127.2.1.80"))
+    assert shared.endpoint("127.0.0.1") == ("127.0.0.1", 80), "and not at some gateway's port"
+    assert shared.address_of("127.0.0.1", 9) == shared.node_at("127.0.0.1:9") == "127.0.0.1:9"
+
+
+@pytest.mark.parametrize("dns_addresses", [(), ("127.1.1.80", "127.1.1.80")])
+def test_gateways_that_no_dns_answer_can_tell_apart_are_refused(dns_addresses: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="each with a dns_address of its own"):
+        System.from_json(one_host(*dns_addresses))
 
 
 @pytest.mark.parametrize("options", [["--rate", "0"], ["--rate", "nan"], ["--devices", "-1"], ["--seed", "x"], []])

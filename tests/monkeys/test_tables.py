@@ -216,7 +216,7 @@ def test_latency_chooses_only_services_that_mount_the_filter() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"service": "cache"}, "cache mounts the request filter"),
+        ({"service": "cache"}, "service 'cache' has no node that mounts the request filter"),
         ({"link": "nowhere"}, "no link is called 'nowhere'"),
         ({"link": "members-east-a--cache-east-a", "service": "members"}, "a service or a link, not both"),
         ({"share": "110%"}, "share"),

@@ -110,10 +110,13 @@ class OwnLab:
         )
 
     def begin(self, experiment: str, *words: str, **more: str) -> "subprocess.Popen[str]":
+        """A run of one of the experiments that goes on."""
+        return self.start("run", f"{experiment}.yaml", "--json", *words, **more)
+
+    def start(self, *words: str, **more: str) -> "subprocess.Popen[str]":
         """A command that goes on."""
-        command = [sys.executable, "-m", "simian", "run", f"{experiment}.yaml", "--json", *words]
         return subprocess.Popen(
-            command,
+            [sys.executable, "-m", "simian", *words],
             cwd=self.state,
             env=self.environment(**more),
             stdout=subprocess.PIPE,

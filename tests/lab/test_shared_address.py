@@ -16,6 +16,7 @@ from simian_lab import control
 from simian_lab.control import LabError
 from simian_lab.layout import MAX_NUMBER, Layout, NodeSpec
 from simian_lab.manifest import Manifest
+from simian_lab.readiness import ready
 
 PATIENCE_S = 90.0
 UP_WITHIN_S = 90.0
@@ -96,6 +97,13 @@ def supervisor_does(manifest: Manifest, verb: str, node: str) -> dict[str, Any]:
     return answer
 
 
+def wait_for(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, f"not {what} after {PATIENCE_S:g} s"
+        time.sleep(0.02)
+
+
 def set_gateways(manifest: Manifest, region: str, settings: dict[str, Any]) -> None:
     headers = {"Authorization": f"Bearer {manifest.token}"}
     for node in manifest.layout.nodes_of("gateway", region):
@@ -114,6 +122,16 @@ def up(folder: Path, **wish: Any) -> Manifest:
     return control.up(folder, seed=7, rate=40, own_addresses=False, timeout_s=UP_WITHIN_S, **wish)
 
 
+def free(number: int) -> bool:
+    """Whether nobody uses the ports of this lab just now."""
+    try:
+        for address in listeners(Layout.compute(number, own_addresses=False)):
+            socket.create_server(address).close()
+    except OSError:
+        return False
+    return True
+
+
 def nothing_is_left(folder: Path, manifest: Manifest) -> None:
     processes = [process.identity for process in manifest.processes.values()]
     assert not [each for each in (*processes, manifest.supervisor) if each is not None and each.alive()]
@@ -125,7 +143,7 @@ def nothing_is_left(folder: Path, manifest: Manifest) -> None:
 
 
 @pytest.mark.lab
-def test_users_use_every_gateway_go_on_without_one_and_follow_redirects(folder: Path, tmp_path: Path) -> None:
+def test_users_use_every_gateway_go_on_without_one_and_follow_redirects(folder: Path) -> None:
     manifest = up(folder)
     layout = manifest.layout
     gateways = {node.name for node in layout.nodes_of("gateway")}
@@ -150,18 +168,29 @@ def test_users_use_every_gateway_go_on_without_one_and_follow_redirects(folder: 
     )
     assert seen.reached() >= {"gateway-east-b", "gateway-east-c"}
 
+    assert supervisor_does(manifest, "start", "gateway-east-a")["ok"] is True
+    wait_for(lambda: ready(layout.node("gateway-east-a").ask), "the gateway back")
     set_gateways(manifest, "west", {"failover": {"regions": ["east"]}})
-    set_gateways(manifest, "east-b and c", {})
+    set_gateways(manifest, "east", {"misrouted": {"mode": "redirect", "own": True}})
+    seen = feed.until(lambda seen: seen.ways("east")["redirect"] >= 20)
+    assert seen.reached() <= gateways, "wherever a redirect led, it is told by the gateway's name"
+
+    last = Manifest.read(control.manifest_path(folder))
     assert control.down(folder) is True
-    nothing_is_left(folder, manifest)
+    nothing_is_left(folder, last)
 
 
 @pytest.mark.lab
-def test_a_taken_number_is_refused_and_the_next_one_found(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    first = Layout.compute(0, own_addresses=False)
-    with socket.create_server((first.control_host, first.control_port)):
-        with pytest.raises(LabError, match="the addresses of lab 0 are taken"):
-            up(folder, number=0, held=frozenset({"users"}))
+def test_a_port_that_is_taken_makes_a_lab_take_the_next_number(folder: Path) -> None:
+    number = next(each for each in range(MAX_NUMBER) if free(each) and free(each + 1))
+    taken = Layout.compute(number, own_addresses=False).node("cache-west-b")
+    users = frozenset({"users"})
+    with socket.create_server((taken.host, taken.port)):
+        with pytest.raises(LabError, match=f"the addresses of lab {number} are taken"):
+            up(folder, number=number, held=users)
         assert not list(folder.iterdir())
+        manifest = up(folder, held=users)
+        assert manifest.layout.number != number
+        assert not manifest.layout.own_addresses
+        assert Manifest.read(control.manifest_path(folder)).layout == manifest.layout
+        assert {row["state"] for row in control.status(folder)} == {"ready", "held"}

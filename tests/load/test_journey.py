@@ -140,14 +140,14 @@ def test_a_redirect_to_a_port_is_to_the_gateway_there_which_is_left_alone_when_i
                 f"HTTP/1.1 307 Go\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n".encode()
             )
             seen = await here.users.ask("play")
+            here.users.device.number = 2  # by its habit it would now begin with the last one
             return seen, here.users.device.order(here.hosts, asyncio.get_running_loop().time()), here.hosts
 
     seen, order, hosts = run(body)
-    assert seen["hops"] | {"gateway-0>members-east-a!": 1, "gateway-0>members-east-b": 1} == seen["hops"]
     assert {hop for hop in seen["hops"] if hop.startswith("users")} == {
         "users>gateway-0", "users>gateway-2!", "users>gateway-1"}  # fmt: skip
     assert seen["rows"][0]["ok"] == 1
-    assert order == hosts, "the last one is tried last, and no other has failed"
+    assert order == hosts, "the one that failed comes last"
 
 
 def test_a_redirect_to_a_name_is_to_the_gateway_that_the_dns_answers(street: Street, run: Run) -> None:

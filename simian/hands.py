@@ -46,10 +46,10 @@ class Hands(Protocol):
 
 
 class Threads:
-    """One daemon thread a call."""
+    """One daemon thread a call. ``always`` is called while waiting for any call: a runner renews its lease there."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, always: Callable[[], None] = _ignore) -> None:
+        self._clock, self._always = clock, always
 
     def each(self, calls: Sequence[Call], *, deadline_s: float, idle: Callable[[], None] = _ignore) -> list[Done]:
         """See ``Hands.each``."""
@@ -71,6 +71,7 @@ class Threads:
                 if all(answer is not None for answer in answers):
                     break
                 changed.wait(IDLE_S)
+            self._always()
             idle()
         with changed:
             late = TimedOut(f"no answer in {deadline_s:g} s")

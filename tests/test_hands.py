@@ -80,3 +80,10 @@ def test_one_by_one_draws_its_order_from_the_seed() -> None:
     assert order(1) == order(1)
     assert sorted(order(1)) == list(range(10))
     assert len({tuple(order(seed)) for seed in range(20)}) > 15
+
+
+def test_a_runner_can_renew_its_lease_while_it_waits_for_any_call() -> None:
+    renewed = threading.Event()
+    hands = Threads(SystemClock(), always=renewed.set)
+    (done,) = hands.each([lambda: renewed.wait(30)], deadline_s=60)
+    assert done.value is True, "the call ends only once the lease was renewed"

@@ -99,7 +99,7 @@ def live(request: RunRequest, events: Events, stop: StopReasons) -> int:
     aborts = [AbortCondition.from_json(abort) for abort in request.aborts]
     watch = Watch(checks, request.users_feed, list(request.plugins), clock)
     lever = HaltLever(state.lever)
-    tools = Tools(fenced, journal, Threads(clock), watch, lease, lever, events, stop, crash)
+    tools = Tools(fenced, journal, Threads(clock, always=lease.renew), watch, lease, lever, events, stop, crash)
     runner = Runner(request, chosen_monkey(request), tools, SteadyState(checks, aborts))
     runner.run()
     end = journal.run_row(request.run)

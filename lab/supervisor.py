@@ -5,6 +5,7 @@ is described in docs/wire.md. It alone writes the manifest while it lives.
 """
 
 import argparse
+import contextlib
 import gc
 import hmac
 import json
@@ -164,6 +165,13 @@ class Supervisor:
                 child.again_at = time.monotonic() + child.restart_s
                 child.restart_s = min(_LAST_RESTART_S, 2 * child.restart_s)
 
+    def _forget(self, child: _Child) -> None:
+        """Its process has ended and is only not reaped yet: the word of its death may come after ours."""
+        assert child.pid is not None
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(child.pid, 0)
+        child.pid, self._changed = None, True
+
     def _note(self, child: _Child, **changes: Any) -> None:
         self._manifest = self._manifest.with_process(child.spec.name, **changes)
         self._changed = True
@@ -254,6 +262,8 @@ class Supervisor:
         child.again_at = None
         if verb == "start":
             child.restart_s = _FIRST_RESTART_S
+            if child.pid is not None and start_time_of(child.pid) is None:
+                self._forget(child)
             if child.pid is None:
                 self._start(child)
         self._write_if_changed()

@@ -39,6 +39,7 @@ def server() -> Iterator[str]:
     programs = _programs()
     if programs is None:
         pytest.skip("no PostgreSQL is installed")
+    pytest.importorskip("psycopg", reason="psycopg is not installed; pip install 'simian-army[postgres]'")
     folder = Path(tempfile.mkdtemp(prefix="simian-pg-"))
     user = _user()
     if user:

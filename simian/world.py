@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from simian_filters.distribution import Distribution
+from simian_filters.rules import Rule as Rule  # one shape of a request fault, here and inside the services
+from simian_filters.rules import Side as Side
 
 from simian.topology import Link, Node
 
 CutHow = Literal["refuse", "blackhole"]
 Direction = Literal["both", "forward", "backward"]  # forward: from the link's source to its target
-Side = Literal["client", "server"]
 
 
 class Platform(Protocol):
@@ -122,25 +123,6 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One request fault inside a service; the same fields as the wire format of ``simian_filters``.
-
-    ``share`` of the requests (0..1) is hit, drawn from ``seed``; a hit waits for a draw of ``delay`` (ms, a
-    distribution's text) and, with ``status``, is answered with that status instead of being served or sent.
-    ``callee`` is, on the client side, the service called; empty: every call.
-    """
-
-    mark: str
-    side: Side
-    share: float
-    seed: int
-    delay: str | None = None
-    status: int | None = None
-    callee: str = ""
-    expires_in_s: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
 class RuleReading:
     """A rule in place: requests it ``saw`` and ``hit`` since it was set, and the seconds until it expires."""
 
@@ -232,7 +214,7 @@ class World:
     clock: Clock
 
 
-PORTS = ("platform", "network", "requests")  # the ports that write; observer and clock only look
+PORTS = ("platform", "network", "requests", "observer")
 
 
 class Guarded:
@@ -260,6 +242,6 @@ class Guarded:
 
 
 def guarded(world: World, before: Callable[..., None], after: Callable[..., None]) -> World:
-    """The same world, each writing port behind ``Guarded``."""
+    """The same world, each port but the clock behind ``Guarded``."""
     wrapped: dict[str, Any] = {port: Guarded(port, getattr(world, port), before, after) for port in PORTS}
-    return World(**wrapped, observer=world.observer, clock=world.clock)
+    return World(**wrapped, clock=world.clock)

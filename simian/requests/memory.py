@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from simian_filters.rules import BadRule
-from simian_filters.rules import Rule as WireRule
 
 from simian.errors import DriverError, NoSuchTarget, TimedOut, Unreachable
 from simian.memory.build import state_from
@@ -63,7 +62,7 @@ class MemoryRequests:
 
 def _refuse_bad(node: str, rule: Rule) -> None:
     try:
-        WireRule.from_json(asdict(rule))
+        Rule.from_json(asdict(rule))
     except BadRule as error:
         raise DriverError(f"{node}'s filter takes no such rule: {error}") from error
 

@@ -34,7 +34,7 @@ from simian.world import guarded
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
 SEEDS = int(os.environ.get("SIMIAN_SEEDS", "1"))
-READS = ("nodes", "links", "read", "ready", "rules", "incarnation", "unsupported", "marks")
+READS = ("nodes", "links", "read", "ready", "rules", "incarnation", "unsupported", "marks", "caveat", "ask", "exchange")
 CHECKS = ({"name": "streams start", "probe": {"users": "success_share"}, "tolerance": ">= 99 %"},)
 RUN = "doomed"
 BY_HAND = [

@@ -75,6 +75,7 @@ class Config(Part):
     network: DriverPart | None = None
     steering: DriverPart | None = None
     requests: DriverPart | None = None
+    data: DriverPart | None = None
     observer: DriverPart | None = None
     users: UsersPart | None = None
     limits: LimitsPart = Field(default_factory=LimitsPart.model_construct)

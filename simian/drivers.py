@@ -16,9 +16,18 @@ PORTS = {
     "platform": "simian.platforms",
     "network": "simian.networks",
     "requests": "simian.requests",
+    "steering": "simian.steering",
+    "data": "simian.data",
     "observer": "simian.observers",
 }
-DEFAULTS = {"platform": "none", "network": "none", "requests": "none", "observer": "socket"}
+DEFAULTS = {
+    "platform": "none",
+    "network": "none",
+    "requests": "none",
+    "steering": "none",
+    "data": "none",
+    "observer": "socket",
+}
 Maker = Callable[[Mapping[str, Any], dict[str, Any]], Any]
 
 

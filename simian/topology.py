@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 T = TypeVar("T")
@@ -20,6 +20,7 @@ class Node:
     ``ask`` is the address an observer asks for an application answer: ``http://host:port/path``,
     ``memcached://host:port``, ``dns://host:port/name``, ``tcp://host:port``.
     ``ask_behind`` is an address whose answer needs the services behind this one (for client-side request faults).
+    ``visit`` is the address of a plain user's request at a gateway, ``http://host:port/path``; empty elsewhere.
     ``since`` is the wall-clock start in seconds since the epoch, or ``None`` where unknown.
     ``filters`` says that the service mounts simian's request filter.
     """
@@ -33,6 +34,7 @@ class Node:
     address: str = ""
     ask: str = ""
     ask_behind: str = ""
+    visit: str = ""
     since: float | None = None
     filters: bool = False
     enabled: bool = True
@@ -85,11 +87,15 @@ def _one(kind: str, name: str, found: Iterable[T], allowed: Iterable[str]) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The system as seen at one moment. ``hash`` covers what selection depends on, not states or times."""
+    """The system as seen at one moment. ``hash`` covers what selection depends on, not states or times.
+
+    ``shares``: home region -> serving region -> share of its users (0..1), as they are steered now; empty: unknown.
+    """
 
     system: str
     nodes: tuple[Node, ...]
     links: tuple[Link, ...] = ()
+    shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def zones(self) -> tuple[Zone, ...]:

@@ -22,6 +22,7 @@ from simian_filters.rules import Rule as Rule  # one shape of a request fault, h
 from simian_filters.rules import Side as Side
 
 from simian.topology import Link, Node
+from simian.traffic import Entrance, Load, Misroute, Modes, Shares, Visit
 
 CutHow = Literal["refuse", "blackhole"]
 Direction = Literal["both", "forward", "backward"]  # forward: from the link's source to its target
@@ -175,8 +176,110 @@ class Exchange:
         return self.answered and (self.status is None or self.status < 500)
 
 
+class Steering(Protocol):
+    """Where users go: shares by home region, and the modes of the gateways; read back."""
+
+    def unsupported(self, what: str) -> str:
+        """Why ``shift``, ``modes``, ``arrivals`` or ``load`` cannot be had here; empty when it can."""
+        ...
+
+    def shares(self) -> Shares:
+        """What the answers are set to now."""
+        ...
+
+    def shift(self, home: str, mark: str, shares: Mapping[str, float]) -> None:
+        """Answer users of this home by these shares, the mark in the same change.
+
+        Marks lie upon one another: the one set last is what is answered. The same mark again changes what it
+        answers, if it is the last. Raises DriverError when somebody else has set other shares meanwhile.
+        """
+        ...
+
+    def unshift(self, home: str, mark: str) -> None:
+        """Take this mark out: if it was the last, what lay under it is answered again, else nothing changes.
+
+        Shares that somebody else has set meanwhile are left alone, as is a home without this mark.
+        """
+        ...
+
+    def entrances(self) -> Sequence[Entrance]:
+        """How users of each home find the system."""
+        ...
+
+    def modes(self) -> Mapping[str, Modes]:
+        """The modes of each gateway that answers, by its name."""
+        ...
+
+    def set_failover(self, region: str, mark: str, homes: Sequence[str]) -> None:
+        """Ensure that every gateway of the region serves users of these homes."""
+        ...
+
+    def set_misrouted(self, region: str, mark: str, *, mode: Misroute, own: bool) -> None:
+        """Ensure how every gateway of the region treats mis-routed users."""
+        ...
+
+    def unset(self, region: str, mark: str, was: Mapping[str, Modes]) -> None:
+        """Where a setting carries this mark, set it to what it ``was`` (by gateway; a gateway not in it: default).
+
+        Content with a gateway that is down (modes live in its memory); Unreachable for one that does not answer.
+        """
+        ...
+
+    def marks(self) -> Sequence[tuple[str, str]]:
+        """Every (home or region, mark) of ours in place, whoever put it there: for orphans."""
+        ...
+
+    def arrivals(self) -> Mapping[str, Mapping[str, int]]:
+        """Gateway -> home -> users' requests that came in there since it started; those that answer."""
+        ...
+
+    def load(self) -> Mapping[str, Load]:
+        """Measured load and declared capacity of each region, of the nodes that answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A key's value in one replica or cache, and the time its writer gave it. ``value`` None: deleted."""
+
+    value: str | None
+    at_us: int
+
+
+class Data(Protocol):
+    """What users have written: through the front door of a region, and as each replica and cache has it."""
+
+    def regions(self) -> Sequence[str]:
+        """Regions that can be written to; empty: nothing can be said about data here."""
+        ...
+
+    def write(self, region: str, key: str, value: str, at_us: int) -> None:
+        """Write as a user of this region does. Returning means acknowledged; an error: it may have been made."""
+        ...
+
+    def replicas(self, keys: Sequence[str]) -> Mapping[str, Mapping[str, Cell]]:
+        """Node -> key -> cell, of every replica; keys that it lacks are left out. Raises for one that is silent."""
+        ...
+
+    def caches(self, keys: Sequence[str]) -> Mapping[str, Mapping[str, Cell]]:
+        """The same of every cache: what it lacks is no fault."""
+        ...
+
+    def backlog(self) -> Mapping[str, int]:
+        """What waits to be handed on, by kind and node: ``{"hints store-east-a": 12}``; nodes that answer."""
+        ...
+
+
 class Observer(Protocol):
     """Looks from outside, by other means than the drivers that write."""
+
+    def resolve(self, entrance: Entrance, subnet: str, *, timeout_s: float = 1.0) -> tuple[str, ...]:
+        """The addresses that a user of this subnet is answered; empty when no good answer came."""
+        ...
+
+    def visit(self, node: Node, home: str, *, subnet: str = "", timeout_s: float = 1.0) -> Visit:
+        """Make a user's request (``Node.visit``) of this home at a gateway; a redirect is not followed."""
+        ...
 
     def ask(self, node: Node, *, timeout_s: float = 1.0, side: Side = "server") -> Exchange:
         """Ask the node itself. ``side="client"`` asks for something that makes it call the services behind it."""
@@ -210,11 +313,13 @@ class World:
     platform: Platform
     network: Network
     requests: Requests
+    steering: Steering
+    data: Data
     observer: Observer
     clock: Clock
 
 
-PORTS = ("platform", "network", "requests", "observer")
+PORTS = ("platform", "network", "requests", "steering", "data", "observer")
 
 
 class Guarded:

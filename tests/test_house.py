@@ -12,7 +12,19 @@ SOURCES = sorted(path for part in ("simian", "monkeys", "lab", "filters") for pa
 
 # Lower may be imported by higher, never the other way round (docs/design.md, section 4).
 LAYERS: list[set[str]] = [
-    {"errors", "topology", "clock", "crash_points", "owner", "histogram", "halt", "opening", "tolerance", "request"},
+    {
+        "errors",
+        "topology",
+        "clock",
+        "crash_points",
+        "owner",
+        "histogram",
+        "halt",
+        "opening",
+        "tolerance",
+        "request",
+        "traffic",
+    },
     {"world"},
     {"fault", "faults", "probe", "monkey", "hands", "lease", "cusum"},
     {
@@ -32,12 +44,12 @@ LAYERS: list[set[str]] = [
     {"recover", "verdict", "guardian", "record"},
     {"preflight", "attention", "watch"},
     {"runner"},
-    {"memory", "history", "platforms", "networks", "steering", "requests", "observers", "report", "load"},
+    {"memory", "history", "platforms", "networks", "steering", "requests", "data", "observers", "report", "load"},
     {"schedule", "web", "drivers", "config", "simulation"},
     {"cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-DRIVER_FOLDERS = {"platforms", "networks", "steering", "requests", "observers"}
+DRIVER_FOLDERS = {"platforms", "networks", "steering", "requests", "data", "observers"}
 CLIENTS = {
     "docker": {"simian/platforms"},
     "toxiproxy": {"simian/networks"},

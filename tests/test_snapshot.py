@@ -1,5 +1,6 @@
 """The world as before means equal, and what differs is told."""
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -96,7 +97,7 @@ def test_a_world_that_cannot_be_read_whole_is_an_error_and_no_snapshot() -> None
         def ready(self, node: str) -> bool:
             raise Unreachable(f"{node}: nothing answers")
 
-    world = World(Half(), memory.world.network, memory.world.requests, memory.world.observer, memory.clock)
+    world = replace(memory.world, platform=Half())
     with pytest.raises(DriverError, match="could not be read whole"):
         take(world, HANDS)
 

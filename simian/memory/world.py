@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from simian.data.none import NoData
 from simian.memory.build import REGIONS, SERVICES, ZONES, build_state
 from simian.memory.clock import SimulatedClock
 from simian.memory.state import MemoryState
@@ -13,6 +14,7 @@ from simian.observers.memory import MemoryObserver
 from simian.platforms.memory import MemoryPlatform
 from simian.probe import Check
 from simian.requests.memory import MemoryRequests
+from simian.steering.none import NoSteering
 from simian.topology import Topology
 from simian.world import World
 
@@ -53,6 +55,8 @@ def build_memory_world(
         platform=MemoryPlatform(state),
         network=MemoryNetwork(state),
         requests=MemoryRequests(state),
+        steering=NoSteering(),
+        data=NoData(),
         observer=MemoryObserver(state),
         clock=state.clock,
     )

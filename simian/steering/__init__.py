@@ -1,1 +1,1 @@
-"""See docs/design.md, section 4 (layout)."""
+"""Drivers of the port ``Steering``: where users go (docs/design.md, section 3)."""

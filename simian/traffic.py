@@ -1,0 +1,62 @@
+"""Where users go, as values: shares, how they find the system, how gateways treat them. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Misroute = Literal["isthmus", "redirect"]
+Shares = Mapping[str, Mapping[str, float]]  # home region -> serving region -> share; each home's shares sum to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """How one gateway treats users; each setting names the mark of whoever set it (empty: nobody's).
+
+    ``failover``: users of these homes are served here. ``misrouted``: what becomes of other foreign users, proxied
+    home (isthmus) or sent there (redirect). ``own``: the region's own users whom the DNS answers of this moment send
+    elsewhere count as mis-routed, too, and are taken there.
+    """
+
+    failover: tuple[str, ...] = ()
+    failover_owner: str = ""
+    misrouted: Misroute = "isthmus"
+    own: bool = False
+    misrouted_owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """How users of a home find the system: ``name`` asked of ``server`` (host:port) for one of their ``subnets``.
+
+    ``regions``: address in the answer -> region that is entered there. ``ttl_s``: how long an answer may be kept.
+    """
+
+    home: str
+    name: str
+    server: str
+    subnets: tuple[str, ...]
+    regions: Mapping[str, str]
+    ttl_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a region's mid-tier carries and what it declares to be able to, requests a second."""
+
+    load_rps: float
+    capacity_rps: float
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a user's request at one gateway showed: who served it and by which way.
+
+    ``region``: where it was served (of a redirect: empty), ``way``: direct, isthmus or redirect as the answer says.
+    """
+
+    answered: bool
+    elapsed_ms: float
+    status: int | None = None
+    region: str = ""
+    way: str = ""
+    detail: str = ""

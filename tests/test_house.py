@@ -24,6 +24,7 @@ LAYERS: list[set[str]] = [
         "tolerance",
         "request",
         "traffic",
+        "http_call",
     },
     {"world"},
     {"fault", "faults", "probe", "monkey", "hands", "lease", "cusum"},

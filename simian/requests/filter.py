@@ -4,21 +4,17 @@ Settings: ``{driver: filter, services: {NODE: {url: http://host:port/simian/faul
 """
 
 import contextlib
-import http.client
-import io
 import json
-import socket
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
-from simian.errors import DriverError, NoSuchTarget, TimedOut, Unreachable, UsageError
+from simian import http_call
+from simian.errors import DriverError, NoSuchTarget, UsageError
 from simian.world import Rule, RuleReading
 
 TIMEOUT_S = 2.0
-_LARGEST_ANSWER_B = 32 << 20  # a hundred rules with ten thousand numbers each
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,59 +30,11 @@ class Service:
     def __repr__(self) -> str:
         return f"Service({self.host}:{self.port}{self.path})"
 
-
-class _UntilDeadline(io.RawIOBase):
-    """A socket as a file whose reads together end at the deadline: an answer that drips must not hold us."""
-
-    def __init__(self, sock: socket.socket, left_s: Callable[[], float]) -> None:
-        self._sock, self._left_s = sock, left_s
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._sock.settimeout(self._left_s())
-        return self._sock.recv_into(buffer)
-
-
-class _Call:
-    """One HTTP call with one deadline for all of it."""
-
-    def __init__(self, service: Service, timeout_s: float) -> None:
-        self._service, self._ends = service, time.monotonic() + timeout_s
-        kind = http.client.HTTPSConnection if service.secure else http.client.HTTPConnection
-        self._connection = kind(service.host, service.port, timeout=timeout_s)
-        self.sent = False
-
-    def _left_s(self) -> float:
-        left = self._ends - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        return left
-
-    def run(self, method: str, tail: str, body: bytes | None) -> tuple[int, bytes]:
-        """Status and body. Raises OSError, HTTPException; ``sent`` tells whether the call may have landed."""
-        try:
-            self._connection.connect()
-            self._connection.sock.settimeout(self._left_s())
-            self.sent = True
-            headers = {"Authorization": f"Bearer {self._service.token}", "Connection": "close"}
-            self._connection.request(method, self._service.path + tail, body, headers)
-            return self._read(method)
-        finally:
-            self._connection.close()
-
-    def _read(self, method: str) -> tuple[int, bytes]:
-        response = http.client.HTTPResponse(self._connection.sock, method=method)
-        response.fp.close()
-        response.fp = io.BufferedReader(_UntilDeadline(self._connection.sock, self._left_s))
-        response.begin()
-        content = response.read(_LARGEST_ANSWER_B + 1)
-        if len(content) > _LARGEST_ANSWER_B:
-            raise http.client.HTTPException(f"the answer is larger than {_LARGEST_ANSWER_B} bytes")
-        if response.length:  # ``read`` of so many bytes does not complain
-            raise http.client.IncompleteRead(content, response.length)
-        return response.status, content
+    @property
+    def http(self) -> http_call.Service:
+        """The same as whoever calls it needs it."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return http_call.Service(self.host, self.port, self.path, headers, self.secure)
 
 
 class FilterRequests:
@@ -121,22 +69,11 @@ class FilterRequests:
         service = self._services.get(node)
         if service is None:
             raise NoSuchTarget(f"no filter is configured for {node!r}; there are: {', '.join(self.nodes()) or 'none'}")
-        status, content = self._run(node, service, method, mark, body)
-        if status not in (200, 204):
-            raise _refusal(node, service, status, content)
-        return content
-
-    def _run(self, node: str, service: Service, method: str, mark: str, body: bytes | None) -> tuple[int, bytes]:
-        call = _Call(service, self._timeout_s)
-        where = f"{node}'s filter at {service.host}:{service.port}"
-        try:
-            return call.run(method, "/" + quote(mark, safe="") if mark else "", body)
-        except TimeoutError as error:
-            if not call.sent:  # never connected: it cannot land later
-                raise Unreachable(f"{where} took no connection in {self._timeout_s:g} s") from error
-            raise TimedOut(f"{where} gave no answer to {method} in {self._timeout_s:g} s") from error
-        except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(f"{where} does not answer ({type(error).__name__}: {error})") from error
+        path = "/" + quote(mark, safe="") if mark else ""
+        answer = http_call.call(service.http, method, path, body, limit_s=self._timeout_s, who=f"{node}'s filter")
+        if answer.status not in (200, 204):
+            raise _refusal(node, service, answer.status, answer.content)
+        return answer.content
 
 
 def _refusal(node: str, service: Service, status: int, content: bytes) -> DriverError:

@@ -6,6 +6,8 @@ from typing import Any
 from .layout import REGIONS
 from .manifest import Manifest, replace_file
 
+_QUEUE = "/000000000000/invalidations"  # account and name, as members address it
+
 
 def write_configuration(manifest: Manifest) -> None:
     """Write ``simian.yaml`` and the token file it refers to, both for our eyes only."""
@@ -34,11 +36,29 @@ def configuration(manifest: Manifest) -> dict[str, Any]:
             "nodes": {region: f"proxy-{region}" for region in REGIONS},
         },
         "requests": {"driver": "filter", "services": services},
+        "data": _data(manifest),
         "observer": {"driver": "socket"},
         "users": {"feed": layout.node("users").address},
         "limits": {"radius": "system"},
         "steady_state": _checks(),
         "abort": [{"check": "streams start", "below": "90 %"}],
+    }
+
+
+def _data(manifest: Manifest) -> dict[str, Any]:
+    """Every node at its own address: data is looked at past the links, which may be cut."""
+    layout = manifest.layout
+
+    def urls(service: str, region: str | None = None, path: str = "") -> dict[str, str]:
+        return {node.name: f"http://{node.address}{path}" for node in layout.nodes_of(service, region)}
+
+    return {
+        "driver": "lab",
+        "write": {region: list(urls("gateway", region).values()) for region in REGIONS},
+        "stores": urls("store"),
+        "caches": {node.name: node.address for node in layout.nodes_of("cache")},
+        "members": urls("members"),
+        "queues": urls("queue", path=_QUEUE),
     }
 
 

@@ -13,14 +13,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from simian.data.lab_talk import Place, Refusal, cached, fetch
+from simian.data.memcached import items
 from simian.errors import DriverError, NoSuchTarget, TimedOut, Unreachable, UsageError
+from simian.http_call import Service, call
 from simian.world import Cell
 
 WRITE_S = 0.5  # in all; a device gives one gateway as long
@@ -36,9 +37,35 @@ _QUEUE_CALL = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "Am
 T = TypeVar("T")
 
 
+class Refusal(DriverError):
+    """An answer that is not 2xx."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a node listens; ``url`` as it was configured."""
+
+    name: str
+    url: str
+    service: Service
+
+    def fetch(self, method: str, path: str, body: bytes | None = None, *, ends: float) -> bytes:
+        """The content of a 2xx answer by a monotonic time. Raises Refusal for any other, TimedOut, Unreachable."""
+        limit_s = max(ends - time.monotonic(), 0.001)
+        answer = call(self.service, method, path, body, limit_s=limit_s, who=self.name)
+        if answer.status // 100 != 2:
+            text = answer.content[:300].decode("utf-8", "replace").strip()
+            raise Refusal(f"{self.name} answered {answer.status}: {text or 'nothing'}", answer.status)
+        return answer.content
+
+
 @dataclass(frozen=True)
 class Places:
-    """Where everything is. ``queues`` holds the whole address of each queue, which is also its name in the protocol."""
+    """Where everything is. The ``url`` of a queue is also its name in the protocol."""
 
     write: Mapping[str, Sequence[Place]]
     stores: Mapping[str, Place]
@@ -73,7 +100,7 @@ class LabData:
         for offset in range(len(gateways)):
             gateway, ends = gateways[(first + offset) % len(gateways)], min(until, time.monotonic() + TRY_S)
             try:
-                fetch(gateway, "POST", path, headers={"x-lab-home": region}, ends=ends)
+                gateway.fetch("POST", path, ends=ends)
                 return
             except DriverError as error:
                 errors.append(error)
@@ -131,11 +158,10 @@ def _is_final(error: DriverError) -> bool:
 
 def _worst(errors: Sequence[DriverError]) -> DriverError:
     """One error with the words of all: of a call that may still land, if there is one, else of one that answered."""
-    kinds = [type(error) for error in errors]
     text = "; ".join(map(str, errors))
-    if TimedOut in kinds:
+    if any(isinstance(error, TimedOut) for error in errors):
         return TimedOut(text)
-    return Unreachable(text) if set(kinds) == {Unreachable} else DriverError(text)
+    return (Unreachable if all(isinstance(error, Unreachable) for error in errors) else DriverError)(text)
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
@@ -162,7 +188,7 @@ def _rows(place: Place, keys: Sequence[str], ends: float) -> dict[str, Cell]:
         batch = [PREFIX + key for key in keys[start : start + BATCH]]
         body = json.dumps({"get": batch, "put": []}).encode()
         with _understood(place):
-            rows = json.loads(fetch(place, "POST", "/replicas", body, ends=ends))["got"]
+            rows = json.loads(place.fetch("POST", "/replicas", body, ends=ends))["got"]
             found |= {row[0].removeprefix(PREFIX): _cell(row[1], row[2]) for row in rows if row is not None}
     return found
 
@@ -179,8 +205,9 @@ def _title(value: Any) -> str | None:
 
 
 def _items(place: Place, keys: Sequence[str], ends: float) -> dict[str, Cell]:
-    items = cached(place, [PREFIX + key for key in keys], ends=ends)
-    return {key.removeprefix(PREFIX): _item(value) for key, value in items.items()}
+    address, limit_s = (place.service.host, place.service.port), max(ends - time.monotonic(), 0.001)
+    found = items(address, [PREFIX + key for key in keys], limit_s=limit_s, who=place.name)
+    return {key.removeprefix(PREFIX): _item(value) for key, value in found.items()}
 
 
 def _item(value: bytes) -> Cell:
@@ -196,19 +223,19 @@ def _item(value: bytes) -> Cell:
 
 def _hints(place: Place, ends: float) -> int:
     with _understood(place):
-        return sum(json.loads(fetch(place, "GET", "/admin/hints", ends=ends))["hints"].values())
+        return sum(json.loads(place.fetch("GET", "/admin/hints", ends=ends))["hints"].values())
 
 
 def _announcements(place: Place, ends: float) -> int:
     with _understood(place):
-        return int(json.loads(fetch(place, "GET", "/headroom", ends=ends))["announcements_waiting"])
+        return int(json.loads(place.fetch("GET", "/headroom", ends=ends))["announcements_waiting"])
 
 
 def _depth(place: Place, ends: float) -> int:
     body = json.dumps({"QueueUrl": place.url, "AttributeNames": _DEPTHS}).encode()
     try:
         with _understood(place):
-            told = json.loads(fetch(place, "POST", "/", body, headers=_QUEUE_CALL, ends=ends))["Attributes"]
+            told = json.loads(place.fetch("POST", "/", body, ends=ends))["Attributes"]
             return sum(int(told[name]) for name in _DEPTHS)
     except Refusal as error:
         if "QueueDoesNotExist" in str(error):
@@ -242,38 +269,50 @@ class _Reader:
         self.problems.append(f"data.{key} is {value!r:.80}; it must map names to addresses")
         return {}
 
-    def places(self, settings: Mapping[str, Any], key: str, scheme: str = "http") -> dict[str, Place]:
-        found = {
-            name: self.place(f"data.{key}.{name}", name, at, scheme) for name, at in self.mapping(settings, key).items()
-        }
+    def places(self, settings: Mapping[str, Any], key: str, read: "Callable[[str, str], Place]") -> dict[str, Place]:
+        """The places of one key by name, each address read by ``read``."""
+        named = self.mapping(settings, key).items()
+        found = {name: self.place(f"data.{key}.{name}", str(name), at, read) for name, at in named}
         return {name: place for name, place in found.items() if place is not None}
 
     def gateways(self, settings: Mapping[str, Any]) -> dict[str, list[Place]]:
+        """Those of each region."""
         found: dict[str, list[Place]] = {}
         for region, urls in self.mapping(settings, "write").items():
-            where = f"data.write.{region}"
+            where, home = f"data.write.{region}", {"x-lab-home": str(region)}
             if not isinstance(urls, list | tuple) or not urls:
                 self.problems.append(
                     f"{where} is {urls!r:.80}; it must be a list of gateways, like [http://127.1.1.80:8080]"
                 )
                 continue
-            places = [self.place(where, f"a gateway of {region}", url, "http") for url in urls]
+            places = [
+                self.place(where, f"a gateway of {region}", url, partial(_over_http, headers=home)) for url in urls
+            ]
             found[region] = [place for place in places if place is not None]
         return found
 
-    def place(self, where: str, name: str, at: object, scheme: str) -> Place | None:
-        """The place of ``http://host:port[/path]``, or of ``host:port`` where the scheme is ``memcached``."""
-        text = at if isinstance(at, str) else ""
-        whole = text if scheme == "http" else f"{scheme}://{text}"
+    def place(self, where: str, name: str, at: object, read: "Callable[[str, str], Place]") -> Place | None:
+        """The place at an address; ``None``, and a problem more, when it is none."""
         try:
-            parts = urlsplit(whole)
-            if parts.scheme == scheme and parts.hostname and parts.port:
-                return Place(name, text, parts.hostname, parts.port)
-        except ValueError:
-            pass
-        right = "http://127.1.1.30:9042" if scheme == "http" else "127.1.1.11:11211"
-        self.problems.append(f"{where} is {at!r:.80}; it must be like {right}")
-        return None
+            return read(name, at if isinstance(at, str) else repr(at))
+        except ValueError as error:
+            self.problems.append(f"{where}: {error}")
+            return None
+
+
+def _over_http(name: str, url: str, headers: Mapping[str, str] | None = None) -> Place:
+    return Place(name, url, Service.at(url, headers or {}))
+
+
+def _queue(name: str, url: str) -> Place:
+    return Place(name, url, replace(Service.at(url, _QUEUE_CALL), path=""))  # its calls go to the root
+
+
+def _memcached(name: str, address: str) -> Place:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"{address!r} is no address; it must be like 127.0.0.1:11211")
+    return Place(name, address, Service(host, int(port)))
 
 
 def from_settings(settings: Mapping[str, Any], shared: dict[str, Any]) -> LabData:
@@ -281,17 +320,16 @@ def from_settings(settings: Mapping[str, Any], shared: dict[str, Any]) -> LabDat
     reader = _Reader()
     places = Places(
         write=reader.gateways(settings),
-        stores=reader.places(settings, "stores"),
-        caches=reader.places(settings, "caches", "memcached"),
-        members=reader.places(settings, "members"),
-        queues=reader.places(settings, "queues"),
+        stores=reader.places(settings, "stores", _over_http),
+        caches=reader.places(settings, "caches", _memcached),
+        members=reader.places(settings, "members", _over_http),
+        queues=reader.places(settings, "queues", _queue),
     )
-    known = {"driver", *Places.__dataclass_fields__}
-    reader.problems += [
-        f"data.{key} is unknown; there are: {', '.join(sorted(known))}" for key in settings if key not in known
-    ]
-    if not places.write or not places.stores:
-        reader.problems.append("data needs write (gateways of each region) and stores")
+    known = ["driver", *Places.__dataclass_fields__]
+    unknown = [key for key in settings if key not in known]
+    reader.problems += [f"data.{key} is unknown; there are: {', '.join(known)}" for key in unknown]
+    missing = [key for key in ("write", "stores") if not settings.get(key)]
+    reader.problems += [f"data.{key} is missing; the lab's own simian.yaml shows how it looks" for key in missing]
     if reader.problems:
         raise UsageError(reader.problems)
     return LabData(places)

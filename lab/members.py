@@ -95,7 +95,7 @@ class Members:
             self.load.ended()
 
     def headroom(self) -> dict[str, Any]:
-        """Declared capacity and measured load."""
+        """Declared capacity and measured load, what waits, and how look-aside reads went since the start."""
         rps = self.load.rps()
         return {
             "capacity_rps": CAPACITY_RPS,
@@ -104,6 +104,8 @@ class Members:
             "headroom": round(1 - rps / CAPACITY_RPS, 4),
             "announcements_waiting": self._announcer.waiting,
             "announcements_dropped": self._announcer.dropped,
+            "cache_hits": self._caches.hits,
+            "cache_misses": self._caches.misses,
         }
 
     async def _look_aside(self, key: str, absent: Any, trace: Trace) -> dict[str, Any]:

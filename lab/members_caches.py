@@ -36,7 +36,7 @@ class Caches:
         self._callees = list(callees)
         self._health = Health()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.stale_dropped = 0
+        self.stale_dropped = self.hits = self.misses = 0
 
     async def get(self, key: str, trace: Trace) -> bytes | None:
         """The value, from the nearest cache that answers; all are written alike, so a miss there is a miss."""
@@ -49,8 +49,10 @@ class Caches:
                 trace.failed(callee.name)
                 continue
             self._health.good(callee.name)
-            trace.called(callee.name)
+            trace.looked(callee.name, value is not None)
+            self.hits, self.misses = self.hits + (value is not None), self.misses + (value is None)
             return value
+        self.misses += 1
         return None
 
     async def probe(self, trace: Trace) -> bool:

@@ -32,6 +32,10 @@ class Trace:
         self._add(callee, "!")
         self.absorb(answer or {})
 
+    def looked(self, cache: str, had: bool) -> None:
+        """A look-aside read of a cache that was answered: it had what was asked for, or had not."""
+        self._add(cache, "+" if had else "-")
+
     def started(self, callee: str) -> None:
         """A call that was begun and is not waited for."""
         self._add(callee, "~")

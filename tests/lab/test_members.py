@@ -34,11 +34,14 @@ def test_a_profile_comes_from_the_store_once_and_then_from_the_nearest_cache(kit
             async def cached() -> bool:
                 shown, hops = await _trace(services, EAST, "GET", "/profile?member=m1")
                 assert shown["profile"]["name"] == "M1"
-                return hops == [f"{EAST}>cache-east-a"]
+                return hops == [f"{EAST}>cache-east-a+"]
 
             _, first = await _trace(services, EAST, "GET", "/profile?member=m1")
-            assert f"{EAST}>store-east-a" in first
+            assert first[:2] == [f"{EAST}>cache-east-a-", f"{EAST}>store-east-a"]
             await kit.eventually(cached)
+            told = (await services.ask(EAST, "GET", "/headroom")).json()
+            assert told["cache_hits"] >= 1
+            assert told["cache_misses"] >= 1
 
     _run(test())
 

@@ -8,7 +8,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simian.faults import Crash, Cut, Delay, Kill, Pause, RequestDelay, RequestError, Stop, Throttle
+    from simian.faults import (
+        Crash,
+        Cut,
+        Delay,
+        FailoverMode,
+        Kill,
+        Misrouted,
+        Pause,
+        RequestDelay,
+        RequestError,
+        Shift,
+        Stop,
+        Throttle,
+    )
     from simian.monkey import Radius, monkey
     from simian.plan import Stage
     from simian.probe import Reading, probe
@@ -17,7 +30,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "simian.faults": ("Crash", "Cut", "Delay", "Kill", "Pause", "RequestDelay", "RequestError", "Stop", "Throttle"),
+    "simian.faults": (
+        *("Crash", "Cut", "Delay", "FailoverMode", "Kill", "Misrouted", "Pause", "RequestDelay", "RequestError"),
+        *("Shift", "Stop", "Throttle"),
+    ),
     "simian.monkey": ("Radius", "monkey"),
     "simian.plan": ("Stage",),
     "simian.probe": ("Reading", "probe"),
@@ -31,8 +47,10 @@ __all__ = [
     "Crash",
     "Cut",
     "Delay",
+    "FailoverMode",
     "Kill",
     "Link",
+    "Misrouted",
     "Node",
     "Pause",
     "Radius",
@@ -40,6 +58,7 @@ __all__ = [
     "Region",
     "RequestDelay",
     "RequestError",
+    "Shift",
     "Stage",
     "Stop",
     "Throttle",

@@ -12,8 +12,10 @@ from simian.hands import Hands
 from simian.journal import Entry, Journal
 from simian.lease import Lease
 from simian.probe import CheckReading, FeedLost, Observation, Slice
-from simian.steady_state import Exposure, SteadyState
+from simian.steady_state import CheckVerdict, Exposure, SteadyState
+from simian.tally import slice_row
 from simian.world import World
+from simian.writers import Writers
 
 TICK_S = 0.2
 KEEP_EVERY_S = 1.0
@@ -22,7 +24,11 @@ RENEW_DEADLINE_S = 6.0
 
 
 class Aborted(SimianError):
-    """The run ends here and everything is put back."""
+    """The run ends here and everything is put back. ``weakness``: what that showed, should it be the system's fault."""
+
+    def __init__(self, text: str, weakness: CheckVerdict | None = None) -> None:
+        super().__init__(text)
+        self.weakness = weakness
 
 
 class Watching(Protocol):
@@ -68,6 +74,7 @@ class Attention:
     entries: list[Entry] = field(default_factory=list)
     watching: bool = False
     shielded: bool = False
+    writers: Writers | None = None  # who writes on all sides, in runs that look at the data
     lost: list[str] = field(default_factory=list)
     _kept_at: float = 0.0
     _renewed_at: float = 0.0
@@ -121,6 +128,8 @@ class Attention:
                 self._take(observation)
         elif seconds > 0:
             self.tools.world.clock.wait(min(seconds, self.tools.tick_s))
+        if self.writers is not None:
+            self._pending += self.writers.act(self.tools.lease.renew)
         now = self.tools.world.clock.elapsed()
         if now - self._renewed_at >= RENEW_EVERY_S:
             self._renewed_at = now
@@ -136,7 +145,13 @@ class Attention:
         self._fresh = False
 
     def _slice_s(self) -> float:
-        return min(self.tools.tick_s, RENEW_EVERY_S) if self._expiring() else self.tools.tick_s
+        writing_s = self.writers.slice_s if self.writers is not None else self.tools.tick_s
+        return min(self.tools.tick_s, writing_s, RENEW_EVERY_S if self._expiring() else self.tools.tick_s)
+
+    def moment(self, name: str, **facts: str) -> None:
+        """Note when something happened that the report's timeline tells of."""
+        self._pending.append((self.tools.world.clock.now(), "moment", {"name": name, **facts}))
+        self.tools.emit({"event": "moment", "name": name, **facts})
 
     def _expiring(self) -> list[Entry]:
         return [e for e in self.entries if e.fault.renews and e.state == "injected" and not self.shielded]
@@ -158,7 +173,7 @@ class Attention:
         if isinstance(observation, Slice):
             if self.entries and not self.shielded:
                 self.exposure.take(observation)
-            self._pending.append((observation.start, "slice", _slice_row(observation)))
+            self._pending.append((observation.start, "slice", slice_row(observation)))
         elif isinstance(observation, CheckReading):
             data = {"check": observation.check, "value": observation.value, "silent": observation.silent}
             self._pending.append((observation.at, "reading", data | {"detail": observation.detail}))
@@ -175,22 +190,3 @@ class Attention:
             self.tools.journal.observe(self.run, pending)
         except JournalError as error:
             self.lost.append(str(error))
-
-
-def _slice_row(observed: Slice) -> dict[str, Any]:
-    rows = [
-        {
-            "home": row.home,
-            "kind": row.kind,
-            "ended": row.ended,
-            "ok": row.ok,
-            "failed": row.failed,
-            "first_failed": row.first_failed,
-            "shed": row.shed,
-            "served": dict(row.served),
-            "ways": dict(row.ways),
-            "latency": {str(index): count for index, count in row.latency.items()},
-        }
-        for row in observed.rows
-    ]
-    return {"seconds": observed.seconds, "late_ms": dict(observed.late_ms), "rows": rows}

@@ -5,7 +5,7 @@ are closed to this package for that reason (``simian/faults/``, one file a layer
 ``kind`` and ``version``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
@@ -14,7 +14,7 @@ from simian.errors import Refused
 from simian.topology import Node, Topology
 from simian.world import World
 
-Layer = Literal["node", "link", "request"]
+Layer = Literal["node", "link", "request", "steering"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,14 @@ class Exposed(Protocol):
         """Requests that a request fault of this mark hit."""
         ...
 
+    def count_served(self, home: str, regions: Collection[str]) -> int:
+        """Requests of users of this home that one of these regions served."""
+        ...
+
+    def count_way(self, home: str, way: str) -> int:
+        """Requests of users of this home that were answered by this way (direct, isthmus, redirect)."""
+        ...
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -60,6 +68,7 @@ class Fault:
     aim: ClassVar[str] = "node"  # the field that names the target
     soft: ClassVar[bool] = False
     renews: ClassVar[bool] = False  # whether it expires by itself unless renewed
+    last: ClassVar[bool] = False  # whether it is undone after all that are not: nodes first, users after
 
     @property
     def target(self) -> str:
@@ -96,6 +105,14 @@ class Fault:
 
     def renew(self, world: World, mark: str) -> None:
         """Keep in place what would expire by itself."""
+
+    @property
+    def eases(self) -> int:
+        """By how many steps a calm recovery may lessen it before it is undone."""
+        return 0
+
+    def ease(self, world: World, mark: str, step: int) -> None:
+        """Lessen it to this step (0 is the first)."""
 
     def undo(self, world: World, mark: str) -> None:
         """Ensure that it is gone; reads only this fault and the world, may run twice, is content with nothing."""

@@ -18,7 +18,7 @@ from simian.crash_points import CrashPoint, no_crash
 from simian.errors import JournalError
 from simian.fault import Fault, fault_from_json
 
-SCHEMA = 1
+SCHEMA = 2
 BUSY_LIMIT_S = 5.0
 OPEN_STATES = ("intended", "injected", "doubtful", "stuck")
 
@@ -27,7 +27,8 @@ CREATE TABLE IF NOT EXISTS runs (
     run TEXT PRIMARY KEY, started REAL NOT NULL, ended REAL, pid INTEGER NOT NULL, start_time TEXT NOT NULL,
     guardian_pid INTEGER, guardian_start_time TEXT, request TEXT NOT NULL, world TEXT NOT NULL, plan TEXT,
     snapshot TEXT, outcome TEXT, verdict TEXT, recovery TEXT, reasons TEXT NOT NULL DEFAULT '[]',
-    steady_state TEXT NOT NULL DEFAULT '[]', notes TEXT NOT NULL DEFAULT '[]', fed INTEGER NOT NULL DEFAULT 0);
+    steady_state TEXT NOT NULL DEFAULT '[]', notes TEXT NOT NULL DEFAULT '[]', figures TEXT,
+    fed INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS phases (run TEXT NOT NULL, phase TEXT NOT NULL, started REAL NOT NULL, ended REAL);
 CREATE TABLE IF NOT EXISTS faults (
     run TEXT NOT NULL, n INTEGER NOT NULL, stage TEXT NOT NULL, fault TEXT NOT NULL, state TEXT NOT NULL,
@@ -40,6 +41,8 @@ CREATE INDEX IF NOT EXISTS observations_of_run ON observations (run, at);
 CREATE INDEX IF NOT EXISTS faults_by_state ON faults (state);
 CREATE INDEX IF NOT EXISTS runs_by_end ON runs (ended);
 """
+
+UPGRADES = {0: TABLES, 1: "ALTER TABLE runs ADD COLUMN figures TEXT;"}  # from each earlier schema
 
 
 def mark_of(run: str, n: int) -> str:
@@ -84,10 +87,10 @@ class Journal:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, SCHEMA):
+        if version not in (*UPGRADES, SCHEMA):
             raise JournalError(f"the journal {self.path} has schema {version}, this simian knows {SCHEMA}")
-        if version == 0:
-            self._db.executescript(f"BEGIN IMMEDIATE;{TABLES}PRAGMA user_version={SCHEMA};COMMIT;")
+        if version != SCHEMA:
+            self._db.executescript(f"BEGIN IMMEDIATE;{UPGRADES[version]}PRAGMA user_version={SCHEMA};COMMIT;")
 
     def close(self) -> None:
         """Close the file."""

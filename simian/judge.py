@@ -7,7 +7,8 @@ from typing import Literal, Protocol
 from simian.probe import Check, Observation
 from simian.tolerance import UnitKind
 
-Phase = Literal["baseline", "during", "after"]
+# "moving": users are being moved after a blow that was dealt first; what they lose until then is told, not judged.
+Phase = Literal["baseline", "moving", "during", "after"]
 Verdict = Literal["held", "broken", "unknown"]
 
 
@@ -24,6 +25,7 @@ class Judge(Protocol):
 
     check: Check
     alarmed: str
+    noticed: str  # what would have been an alarm, had it not come while moving
     unit: UnitKind
 
     def take(self, phase: Phase, seen: Observation) -> None:

@@ -46,7 +46,7 @@ class ReadingsJudge:
 
     def __init__(self, check: Check) -> None:
         self.check = check
-        self.alarmed = ""
+        self.alarmed = self.noticed = ""
         self.unit: UnitKind = "plain" if check.tolerance.kind == "relative" else check.tolerance.kind
         self._good_or_not = check.tolerance.kind == "share"
         self._phases: dict[Phase, _Readings] = {}
@@ -76,12 +76,14 @@ class ReadingsJudge:
             return  # a crashed probe says nothing, neither good nor bad
         violated = seen.silent or self._fine(seen.value) is False
         self._bad_in_a_row = self._bad_in_a_row + 1 if violated else 0
-        if self._phase != "during" or not violated or self.alarmed:
+        if self._phase not in ("during", "moving") or not violated or self.alarmed:
             return
-        certain = not self._good_or_not and self._bad(self._phases["during"]) > self.check.misses
+        certain = not self._good_or_not and self._bad(self._phases[self._phase]) > self.check.misses
         if certain or self._bad_in_a_row >= IN_A_ROW + self.check.misses:
             told = seen.detail if seen.silent else f"{shown(seen.value, self.unit)} {seen.detail}".strip()
-            self.alarmed = f"{self.check.name} {self.check.tolerance.text}: {told}"
+            told = f"{self.check.name} {self.check.tolerance.text}: {told}"
+            self.alarmed = told if self._phase == "during" else self.alarmed
+            self.noticed = told
 
     def _fine(self, value: float | None) -> bool | None:
         if value is None or not self._good_or_not:

@@ -24,7 +24,7 @@ class UsersJudge:
         self.check = check
         self.metric = users_metric(check.probe)
         self.unit: UnitKind = "share" if self.metric.quantile is None else "ms"
-        self.alarmed = ""
+        self.alarmed = self.noticed = ""
         self._harmed = False
         self.tallies: dict[Phase, UsersTally] = {}
         self._slices: deque[Slice] = deque()
@@ -74,10 +74,13 @@ class UsersJudge:
         rows = seen.select(kind=self.metric.kind, home=self.metric.home)
         good, failed = sum(row.ok for row in rows), sum(row.failed for row in rows)
         rang = [self._guard.take(*part) for part in _parts(good, failed, seen.seconds)]
-        if any(rang) and self._phase == "during":
+        if any(rang) and self._phase in ("during", "moving"):
             last = tally(self.metric, list(self._slices)[-5:])
-            seen_now = f"{last.count - last.good} of the last {last.count} requests failed"
-            self.alarmed, self._harmed = f"{self._condition}: {seen_now}", True
+            told = f"{self._condition}: {last.count - last.good} of the last {last.count} requests failed"
+            if self._phase == "during":
+                self.alarmed, self._harmed = told, True
+            else:
+                self.noticed = self.noticed or told
 
     @property
     def _condition(self) -> str:

@@ -46,6 +46,7 @@ class Monkey:
     radius: Radius
     function: Propose
     origin: str = ""
+    verify: tuple[str, ...] = ()
 
     @property
     def doc(self) -> str:
@@ -77,12 +78,15 @@ class Monkey:
         return given
 
 
-def monkey(*, radius: Radius, name: str | None = None) -> Callable[[Propose], Monkey]:
-    """Make a monkey of ``function(topology, rng, *, options…) -> faults or stages``. See docs/adding-a-monkey.md."""
+def monkey(*, radius: Radius, name: str | None = None, verify: Iterable[str] = ()) -> Callable[[Propose], Monkey]:
+    """Make a monkey of ``function(topology, rng, *, options…) -> faults or stages``. See docs/adding-a-monkey.md.
+
+    ``verify``: data checks that belong to its runs (``simian.convergence.DATA_CHECKS``).
+    """
 
     def register(function: Propose) -> Monkey:
         called = name or function.__name__.strip("_").replace("_", "-")
-        return Monkey(called, Radius(radius), function, origin=function.__module__)
+        return Monkey(called, Radius(radius), function, origin=function.__module__, verify=tuple(verify))
 
     return register
 

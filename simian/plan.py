@@ -17,17 +17,31 @@ MAX_FAULTS = 1_000
 
 @dataclass(frozen=True)
 class Stage:
-    """Faults put in place together. ``gate``: the steady state must hold before the next stage begins."""
+    """Faults put in place together. ``gate``: the steady state must hold before the next stage begins.
+
+    ``drained``: a region at whose gateways nobody must arrive any more before the stage is over. ``judged``: no for
+    the stages of a blow that is dealt before users are moved: what they see then is told, and not judged; the guard
+    only notices it, which ends the settling, as whoever runs the system would act then.
+    """
 
     name: str
     faults: tuple[Fault, ...]
     settle_s: float = 1.0
     gate: bool = True
+    drained: str = ""
+    judged: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """The stage with its faults' JSON."""
-        faults = [fault.to_json() for fault in self.faults]
-        return {"name": self.name, "faults": faults, "settle_s": self.settle_s, "gate": self.gate}
+        plain = {name: getattr(self, name) for name in ("name", "settle_s", "gate", "drained", "judged")}
+        return {**plain, "faults": [fault.to_json() for fault in self.faults]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Stage":
+        """The stage that ``to_json`` wrote."""
+        faults = tuple(fault_from_json(fault) for fault in data["faults"])
+        rest = {name: data[name] for name in ("settle_s", "gate", "drained", "judged") if name in data}
+        return cls(data["name"], faults, **rest)
 
 
 @dataclass(frozen=True)
@@ -68,10 +82,7 @@ class Plan:
 
 def plan_from_json(data: Mapping[str, Any]) -> Plan:
     """The plan that ``to_json`` wrote."""
-    stages = tuple(
-        Stage(s["name"], tuple(fault_from_json(f) for f in s["faults"]), s["settle_s"], s["gate"])
-        for s in data["stages"]
-    )
+    stages = tuple(Stage.from_json(stage) for stage in data["stages"])
     radius, reach = Radius.named(data["radius"]), Radius.named(data["may_reach"])
     return Plan(data["monkey"], data["options"], data["seed"], radius, stages, data["topology_hash"], reach)
 

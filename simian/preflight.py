@@ -5,20 +5,22 @@ import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from simian.convergence import DATA_CHECKS
 from simian.errors import DriverError, JournalError, Refused
 from simian.fault import Control, Fault
+from simian.faults.steering import why_too_full
 from simian.guardian import is_dead
 from simian.halt import HaltLever
 from simian.hands import Hands
 from simian.journal import Journal
 from simian.monkey import Radius
 from simian.opening import why_closed
-from simian.plan import Plan, Stage
+from simian.plan import Plan
 from simian.request import RunRequest
 from simian.topology import Topology
 from simian.world import World
@@ -123,12 +125,13 @@ def unfit_targets(case: Case) -> list[str]:
 
 def _unfit(case: Case, fault: Fault) -> list[str]:
     """A link is as fit as its ends: whoever keeps a node out of it means what reaches it, too."""
-    target = case.topology.link(fault.target) if fault.layer == "link" else case.topology.node(fault.target)
     nodes = fault.places(case.topology)
+    if fault.layer in ("node", "request"):
+        case.topology.node(fault.target)
     found = [
         f"{name} is never to be hit (limits.never: {pattern})"
         for pattern in case.limits.get("never", [])
-        for name in dict.fromkeys([target.name, *(node.name for node in nodes)])
+        for name in dict.fromkeys([fault.target, *(node.name for node in nodes)])
         if fnmatch.fnmatchcase(name, pattern)
     ]
     for node in nodes:
@@ -143,7 +146,17 @@ def _unfit(case: Case, fault: Fault) -> list[str]:
 
 def cannot_verify(case: Case) -> list[str]:
     """Data checks asked for that nobody here can make."""
-    return [f"verify: {check!r} cannot be made by this version; leave it out" for check in case.request.verify]
+    known = ", ".join(DATA_CHECKS)
+    found = [f"verify: there is no {check!r}; there are: {known}" for check in case.request.verify
+             if check not in DATA_CHECKS]  # fmt: skip
+    if case.request.verify and not case.world.data.regions():
+        found.append("verify: nobody here can look at the data; add a `data:` section to simian.yaml, or leave it out")
+    return found
+
+
+def no_headroom(case: Case) -> list[str]:
+    """A saviour that cannot carry the users who would be moved to it."""
+    return [] if case.request.force_headroom else why_too_full(case.world, case.plan.faults)
 
 
 def not_as_agreed(case: Case) -> list[str]:
@@ -163,6 +176,7 @@ LADDER: tuple[Callable[[Case], list[str]], ...] = (
     out_of_reach,
     unfit_targets,
     cannot_verify,
+    no_headroom,
     not_as_agreed,
 )
 
@@ -182,9 +196,8 @@ def prepared(case: Case) -> Plan:
     """The plan with each fault prepared: what undo needs is read now. Raises ``Refused`` with every reason."""
     calls = [partial(fault.prepare, case.world) for fault in case.plan.faults]
     faults = iter(_all_or_refuse(case, calls))
-    stages = tuple(Stage(s.name, tuple(next(faults) for _ in s.faults), s.settle_s, s.gate) for s in case.plan.stages)
-    plan = case.plan
-    return Plan(plan.monkey, plan.options, plan.seed, plan.radius, stages, plan.topology_hash, plan.may_reach)
+    stages = tuple(replace(stage, faults=tuple(next(faults) for _ in stage.faults)) for stage in case.plan.stages)
+    return replace(case.plan, stages=stages)
 
 
 def controls(case: Case) -> list[Control]:

@@ -1,6 +1,6 @@
 """Put back everything open: newest stage first, side by side within a stage, never stopping at one failure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -31,6 +31,16 @@ def _nothing() -> None:
     return None
 
 
+def in_order(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """What is undone together, part after part: newest stage first, and steering after all else.
+
+    Whenever nodes were killed, before users were moved or after: users are sent back to what is ready again.
+    """
+    newest_first = sorted(entries, key=lambda entry: (entry.fault.last, -entry.n))
+    parts = groupby(newest_first, key=lambda entry: (entry.fault.last, entry.run, entry.stage))
+    return [list(part) for _, part in parts]
+
+
 @dataclass
 class Recovery:
     """Undo through ``world``; ``idle`` is called several times a second (a runner renews its lease there)."""
@@ -43,13 +53,12 @@ class Recovery:
     stuck: list[str] = field(default_factory=list)
 
     def undo_all(self, entries: Sequence[Entry]) -> list[str]:
-        """Undo these, newest stage first; what is of a later stage is ready before an earlier one is touched.
+        """Undo these ``in_order``; what is of one part is as before, nodes ready, before the next one is touched.
 
         Returns what is stuck, a line each: fault, target, why, and the command that tries again.
         """
-        newest_first = sorted(entries, key=lambda entry: -entry.n)
-        for _, stage in groupby(newest_first, key=lambda entry: (entry.run, entry.stage)):
-            self.undo_stage(list(stage))
+        for stage in in_order(entries):
+            self.undo_stage(stage)
         return self.stuck
 
     def undo_stage(self, entries: Sequence[Entry]) -> None:

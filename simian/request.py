@@ -12,6 +12,7 @@ class RunRequest:
     ``stages`` are the hand-written ones of an experiment (else ``monkey`` chooses); ``checks`` and ``aborts`` are
     JSON of ``Check`` and ``AbortCondition``; ``settings`` is the world (secrets by reference); ``limits``,
     ``calendar`` and ``guards`` are those sections of simian.yaml; ``confirmed_plan_hash`` is what a person agreed to.
+    ``verify`` names data checks; ``force_headroom``: move users although the saviour lacks room.
     """
 
     run: str
@@ -32,6 +33,7 @@ class RunRequest:
     checks: Sequence[Mapping[str, Any]] = ()
     aborts: Sequence[Mapping[str, Any]] = ()
     verify: Sequence[str] = ()
+    force_headroom: bool = False
     leashed: bool = False
     note: str = ""
     limits: Mapping[str, Any] = field(default_factory=dict)

@@ -7,30 +7,30 @@ goes on side by side is at the edges: ``Hands`` (driver calls) and ``watch`` (re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import groupby
 from typing import Any
 
 from simian import preflight, snapshot
+from simian.aftermath import Aftermath
 from simian.attention import Aborted, Attention, Tools
 from simian.errors import JournalError, LeaseLost, Refused, SimianError, UsageError
-from simian.fault import Control, Evidence
-from simian.hands import Done
+from simian.fault import Control
+from simian.faults.steering import Shift
+from simian.inject import LOOK_EVERY_S, Injection
 from simian.journal import Entry
 from simian.monkey import Monkey
-from simian.plan import Plan, Stage, by_hand, propose
-from simian.recover import READY_WITHIN_S, Recovery
+from simian.plan import Plan, by_hand, propose
+from simian.recover import READY_WITHIN_S, Recovery, in_order
 from simian.request import RunRequest
-from simian.steady_state import Exposure, SteadyState
+from simian.steady_state import CheckVerdict, Exposure, SteadyState
 from simian.topology import Topology
 from simian.verdict import doubts, worst
+from simian.writers import Writers
 
-INJECT_DEADLINE_S = 15.0
-EVIDENCE_DEADLINE_S = 60.0
-QUARANTINE_S = 15.0  # longer than any driver's own time limit: a call that timed out cannot land after it
-LOOK_EVERY_S = 0.5
 PATIENCE = 3  # how many times the baseline is begun before the run is refused
 VOID_WINDOW_S = 5.0
 VOID_SHARE = 0.2
+EASE_DEADLINE_S = 15.0
+RETURN_GATE_S = 20.0
 
 
 @dataclass
@@ -50,6 +50,9 @@ class Runner:
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
+    weaknesses: list[CheckVerdict] = field(default_factory=list)
+    capacity: Mapping[str, Any] = field(default_factory=dict)
+    aftermath: Aftermath | None = None
 
     def __post_init__(self) -> None:
         self.attention = Attention(self.request.run, self.tools, self.steady, self.exposure)
@@ -69,6 +72,7 @@ class Runner:
             self._give_up("refused", [f"refused: {reason}" for reason in reasons])
         except Aborted as abort:
             self._give_up("aborted", [str(abort)])
+            self.weaknesses += [abort.weakness] if abort.weakness else []
         except LeaseLost as loss:
             if not self.tools.lease.alone:
                 raise
@@ -114,6 +118,10 @@ class Runner:
         self.controls = preflight.controls(self._case())
         self.notes += sorted({said for fault in self.plan.faults if (said := fault.caveat(self.tools.world))})
         self.before = snapshot.take(self.tools.world, self.tools.hands)
+        load = (
+            self.tools.world.steering.load() if any(fault.layer == "steering" for fault in self._agreed.faults) else {}
+        )
+        self.capacity = {"capacity_rps": {region: one.capacity_rps for region, one in load.items()}}
         self.tools.journal.keep(self.request.run, snapshot=self.before)
 
     @property
@@ -153,103 +161,73 @@ class Runner:
         why = self.steady.why_not("baseline") or ["it could not be told"]
         return [f"the steady state does not hold before the run: {line}" for line in why]
 
-    # --- inject: the only phase that writes harm
+    # --- inject: the only phase that does harm
 
     def _inject(self) -> None:
         self._enter("inject")
-        self.steady.enter("during")
-        stages = self._agreed.stages
-        for index, stage in enumerate(stages):
-            entries = self._intend(stage)
-            self._act(entries)
-            self._prove(entries)
-            self.attention.live(stage.settle_s)
-            if stage.gate and index + 1 < len(stages):
-                self._gate(stage)
+        self._start_writers()
+        t, within_s = self.tools, self.request.recover_within_s
+        parts = (t, self.attention, self.steady, self._seen, self.controls, self, within_s)
+        Injection(self.request.run, *parts).put(self._agreed.stages)
 
-    def _intend(self, stage: Stage) -> list[Entry]:
-        """Write down and have acknowledged what will be done, before it is done."""
-        self.attention.tick()
-        run, numbered = self.request.run, list(enumerate(stage.faults, len(self.entries) + 1))
-        written = [(n, stage.name, fault, asdict(self.controls[n - 1])) for n, fault in numbered]
-        self.tools.journal.intend(run, written, self.clock.now())
-        # What is written down is ours to close, also when nobody acknowledges it and it is never done.
-        entries = [Entry(run, n, stage.name, fault, "intended") for n, fault in numbered]
-        self.entries.extend(entries)
-        self.tools.lease.intend([{"n": n, "stage": stage.name, "fault": f.to_json()} for n, f in numbered])
-        return entries
+    def _start_writers(self) -> None:
+        """In a run that looks at the data, somebody has to write on all sides."""
+        if self._data_checks and self.tools.world.data.regions():
+            hands, seed = self.tools.hands, self.request.seed
+            self.attention.writers = Writers(self.request.run, self.tools.world, hands, seed, writing=True)
 
-    def _act(self, entries: Sequence[Entry]) -> None:
-        calls = [partial(entry.fault.inject, self.tools.world, entry.mark) for entry in entries]
-        answers = self.tools.hands.each(calls, deadline_s=INJECT_DEADLINE_S, idle=self.attention.breathe)
-        failed = [self._acted(entry, done) for entry, done in zip(entries, answers, strict=True)]
-        if any(failed):
-            raise Aborted("aborted: " + "; ".join(text for text in failed if text))
-
-    def _acted(self, entry: Entry, done: Done) -> str:
-        if done.error is None:
-            self.mark(entry, "injected", injected=self.clock.now())
-            return ""
-        if isinstance(done.error, LeaseLost):
-            raise done.error
-        # Whatever the error, the call may have done part of its work: the fault stays open and is undone.
-        until = self.clock.now() + QUARANTINE_S if done.doubtful else None
-        self.mark(entry, "doubtful" if done.doubtful else "intended", doubtful_until=until, error=str(done.error))
-        return f"{entry.fault.kind} of {entry.fault.target} could not be injected: {done.error}"
-
-    def _prove(self, entries: Sequence[Entry]) -> None:
-        """Take evidence of all of them at once, while the users are watched."""
-        calls = [partial(self._evidence, entry) for entry in entries]
-        answers = self.tools.hands.each(calls, deadline_s=EVIDENCE_DEADLINE_S, idle=self.attention.tick)
-        for entry, done in zip(entries, answers, strict=True):
-            before = self.controls[entry.n - 1].seen
-            found = done.value or Evidence(None, before, f"could not be measured: {done.error}")
-            self._note(entry, evidence=asdict(found))
-            self.tools.emit({"event": "evidence", "id": entry.n, "target": entry.fault.target, **asdict(found)})
-
-    def _evidence(self, entry: Entry) -> Evidence:
-        control = self.controls[entry.n - 1]
-        return entry.fault.evidence(self.tools.world, self._seen, entry.mark, control)
-
-    def _gate(self, stage: Stage) -> None:
-        until = self.clock.elapsed() + self.request.recover_within_s
-        # A blip right after an injection is no reason to stop; lasting harm is the guard's affair, in every tick.
-        while self.steady.holds_now("during") is not True:
-            if self.clock.elapsed() >= until:
-                raise Aborted(f"aborted: the steady state does not hold after stage {stage.name!r}")
-            self.attention.tick(LOOK_EVERY_S)
+    @property
+    def _data_checks(self) -> tuple[str, ...]:
+        return tuple(self.request.verify) or (self.monkey.verify if self.monkey else ())
 
     def _observe(self) -> None:
         self._enter("observe", for_s=self.request.for_s)
+        self.steady.enter("during")
+        self.attention.moment("hold")
         self.attention.live(self.request.for_s)
 
     # --- recover, verify, report: shielded from signals and alarms
 
     def _recover(self) -> None:
-        """Undo everything, newest stage first; paced stage by stage when all is well, at once when not."""
+        """Undo everything: nodes first, users after; paced stage by stage when all is well, at once when not."""
         self.attention.shielded = True
+        if self.attention.writers is not None:
+            self.attention.writers.writing = False
         if not self.entries:
             return
         for entry in self.entries:
-            self._note(entry, exposure=entry.fault.exposure(self.exposure, self._seen, entry.mark))
+            self.note(entry, exposure=entry.fault.exposure(self.exposure, self._seen, entry.mark))
         self._judge_voids()
         self._enter("recover")
         ready_within_s = max(READY_WITHIN_S, self.request.recover_within_s)
         recovery = Recovery(self.tools.world, self.tools.hands, self, self.attention.breathe, ready_within_s)
-        calm = self.outcome == "completed"
-        backwards = groupby(reversed(self.entries), key=lambda entry: entry.stage)
-        for name, undone in [(name, list(entries)) for name, entries in backwards]:
+        parts = in_order(self.entries)
+        for undone in parts:
+            if self.outcome == "completed":
+                self._ease(undone)
             recovery.undo_stage(undone)
-            calm = calm and self._settled(name, last=undone[-1].n == 1)
+            self.attention.moment("undone", detail=undone[0].stage)
+            if self.outcome == "completed" and undone is not parts[-1]:
+                self._settle(undone[0].stage)
         self.stuck = recovery.stuck
         self.reasons += [f"stuck: {line}" for line in self.stuck]
 
-    def _settled(self, name: str, *, last: bool) -> bool:
-        """Between two stages of a calm return let the users settle; False: what is left had better go at once."""
-        if last:
-            return True
-        self.attention.live(next(stage.settle_s for stage in self._agreed.stages if stage.name == name))
-        return self.steady.holds_now("during") is True
+    def _ease(self, entries: Sequence[Entry]) -> None:
+        """Lessen step by step what can be; whatever fails here, undo is what puts things right."""
+        for step in range(max(entry.fault.eases for entry in entries)):
+            calls = [partial(e.fault.ease, self.tools.world, e.mark, step) for e in entries if step < e.fault.eases]
+            if any(done.error for done in self.tools.hands.each(calls, deadline_s=EASE_DEADLINE_S)):
+                return
+            self.attention.moment("eased", detail=f"{entries[0].stage}, step {step + 1}")
+            self._settle(entries[0].stage)
+
+    def _settle(self, name: str) -> None:
+        """Between two steps of a calm return let the users settle; a return that hurts them goes on, but slowly."""
+        stage = next(stage for stage in self._agreed.stages if stage.name == name)
+        self.attention.live(stage.settle_s if stage.judged or stage.drained else 0.0)
+        until = self.clock.elapsed() + RETURN_GATE_S
+        while stage.gate and self.steady.holds_now("during") is False and self.clock.elapsed() < until:
+            self.attention.tick(LOOK_EVERY_S)
 
     def _judge_voids(self) -> None:
         if not any("users" in check["probe"] for check in self.request.checks):
@@ -269,13 +247,25 @@ class Runner:
         found, steady = self._world_differs(), self.steady.holds_now("after")
         while (found or steady is not True) and self.clock.elapsed() < until:
             self.attention.tick(LOOK_EVERY_S)
+            self._look_at_data()
             found, steady = found and self._world_differs(), self.steady.holds_now("after")
+        while not self._look_at_data():
+            self.attention.tick(LOOK_EVERY_S)
         self._judge_world(found)
         if steady is not True:
             word = "unknown" if steady is None else "broken"
             why = "; ".join(self.steady.why_not("after"))
             within_s = self.request.recover_within_s
             self.reasons.append(f"{word}: the steady state was not back {within_s:g} s after the recovery: {why}")
+
+    def _look_at_data(self) -> bool:
+        """Compare what was written, where that is asked for; whether that is over."""
+        if self.attention.writers is None:
+            return True
+        if self.aftermath is None:
+            self.aftermath = Aftermath(self.attention.writers, self._seen)
+        self.aftermath.look(self.tools.lease.renew)
+        return self.aftermath.over
 
     def _world_differs(self) -> dict[str, str]:
         assert self.before is not None, "a run with faults has a snapshot"
@@ -286,6 +276,7 @@ class Runner:
 
     def _judge_world(self, found: Mapping[str, str]) -> None:
         ours = {entry.fault.target for entry in self.entries}
+        ours |= {n.name for e in self.entries if e.fault.layer == "steering" for n in e.fault.places(self._seen)}
         for name, text in found.items():
             if name in ours:
                 self.stuck.append(text)
@@ -298,15 +289,34 @@ class Runner:
     def _report(self) -> None:
         self._enter("report")
         self.attention.end()
-        verdicts = [asdict(verdict) for verdict in self.steady.verdicts()] if self.entries else []
+        verdicts = [asdict(verdict) for verdict in self._verdicts()] if self.entries else []
         verdict = self._verdict(verdicts)
         recovery = "stuck" if self.stuck else "clean"
         run, journal = self.request.run, self.tools.journal
-        self._try_to(lambda: journal.keep(run, steady_state=verdicts, notes=self.notes))
+        self._try_to(lambda: journal.keep(run, steady_state=verdicts, notes=self.notes, figures=self._figures()))
         end = {"outcome": self.outcome, "verdict": verdict, "recovery": recovery}
         self._try_to(partial(journal.end, run, at=self.clock.now(), reasons=self.reasons, **end))
         self.tools.lease.end()
         self.tools.emit({"event": "end", "run": run, **end, "reasons": self.reasons})
+
+    def _verdicts(self) -> list[CheckVerdict]:
+        """Those of the steady state, of the data, and of what ended the run."""
+        found = [*self.steady.verdicts(), *self.weaknesses]
+        if self._data_checks and self.aftermath is not None:
+            return [*found, *self.aftermath.verdicts(self._data_checks)]
+        if self._data_checks:
+            self.reasons.append("unknown: what became of the data was not looked at; configure a `data:` section")
+        return found
+
+    def _figures(self) -> dict[str, Any]:
+        """What the report shows beside: who was left for whom, what they can carry, what became of the data."""
+        if self.topology is None or self.plan is None:
+            return {}
+        shifts = [fault for fault in self.plan.faults if isinstance(fault, Shift)]
+        found: dict[str, Any] = {"regions": {node.name: node.region for node in self.topology.nodes}, **self.capacity}
+        if shifts:
+            found |= {"left": shifts[0].left[0], "saviours": sorted({r for one in shifts for r in one.gaining})}
+        return found | ({"data": self.aftermath.figures()} if self.aftermath else {})
 
     def _verdict(self, verdicts: Sequence[Mapping[str, Any]]) -> str:
         if not self.entries:
@@ -339,7 +349,8 @@ class Runner:
         fault = entry.fault
         self.tools.emit({"event": "fault", "id": entry.n, "kind": fault.kind, "target": fault.target, "state": state})
 
-    def _note(self, entry: Entry, **facts: object) -> None:
+    def note(self, entry: Entry, **facts: object) -> None:
+        """Evidence or exposure of a fault, to the journal."""
         self._try_to(partial(self.tools.journal.note_fault, self.request.run, entry.n, **facts))
 
     def _enter(self, phase: str, for_s: float | None = None) -> None:

@@ -7,19 +7,25 @@ from typing import Any
 from simian.errors import DriverError
 from simian.hands import Hands
 from simian.topology import Topology
+from simian.traffic import as_plain
 from simian.world import World
 
 Snapshot = dict[str, dict[str, dict[str, Any]]]
 DEADLINE_S = 10.0
+PARTS = ("nodes", "links", "rules", "shares", "modes")
 
 
 def topology_of(world: World, system: str) -> Topology:
     """Regions, zones, nodes and links as seen now. Raises DriverError."""
-    return Topology(system, tuple(world.platform.nodes()), tuple(world.network.links()))
+    try:
+        shares = world.steering.shares()
+    except DriverError:
+        shares = {}  # unknown: whoever moves users refuses then, the others have no need of it
+    return Topology(system, tuple(world.platform.nodes()), tuple(world.network.links()), shares)
 
 
 def take(world: World, hands: Hands) -> Snapshot:
-    """State, readiness and address of nodes; enabled and faults of links; rules of services. Raises DriverError."""
+    """Nodes' states and readiness, links, rules of services, where users go, modes of gateways. Raises DriverError."""
     nodes, links = list(world.platform.nodes()), list(world.network.links())
     filtered = list(world.requests.nodes())
     ready = hands.each([partial(world.platform.ready, n.name) for n in nodes], deadline_s=DEADLINE_S)
@@ -38,6 +44,16 @@ def take(world: World, hands: Hands) -> Snapshot:
             for k, d in zip(links, read, strict=True)
         },
         "rules": {name: {"marks": done.value} for name, done in zip(filtered, rules, strict=True)},
+        "shares": _shares(world),
+        "modes": {name: as_plain(modes) for name, modes in world.steering.modes().items()},
+    }
+
+
+def _shares(world: World) -> dict[str, dict[str, Any]]:
+    marks = world.steering.marks()
+    return {
+        home: {"shares": dict(row), "marks": sorted(mark for at, mark in marks if at == home)}
+        for home, row in world.steering.shares().items()
     }
 
 
@@ -52,9 +68,10 @@ def _rules(world: World, node: str) -> list[str]:
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
     """What differs, by the name of the node or link, a sentence each."""
     found: dict[str, str] = {}
-    for part in ("nodes", "links", "rules"):
-        for name in sorted({*before[part], *after[part]}):
-            was, now = before[part].get(name), after[part].get(name)
+    for part in PARTS:
+        earlier, later = before.get(part, {}), after.get(part, {})
+        for name in sorted({*earlier, *later}):
+            was, now = earlier.get(name), later.get(name)
             if was != now:
                 found[name] = f"{found[name]}; " if name in found else ""
                 found[name] += f"{name}: {_told(was, now)}"

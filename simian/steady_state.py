@@ -95,6 +95,10 @@ class SteadyState:
             self._alarm = self._alarm or next(filter(None, map(self._aborted, self._aborts)), None)
         return self._alarm
 
+    def noticed(self) -> str:
+        """What the guard saw while users were being moved, and would have ended the run for; empty: nothing yet."""
+        return next((judge.noticed for judge in self._judges.values() if judge.noticed), "")
+
     def _aborted(self, abort: AbortCondition) -> str | None:
         judge = self._judges[abort.check]
         value = judge.recent(ABORT_WINDOW_S)

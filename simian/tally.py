@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ from simian.probes.users import UsersMetric
 from simian.tolerance import Tolerance
 
 FEWEST = 30
+ENDINGS = "!~+-"  # of hops: failed, not waited for, a cache had it or had not
+USERS = "users"  # who makes the first hop of each request (docs/wire.md)
 SURE = 7.0  # e**-7: less than one in a thousand that chance alone made it so
 
 
@@ -125,7 +127,7 @@ class Hops:
     def take(self, hops: Mapping[str, int]) -> None:
         """Add ``{"gateway-east-a>members-east-b!": 3}``."""
         for text, count in hops.items():
-            source, _, target = text.rstrip("!~").partition(">")
+            source, _, target = text.rstrip(ENDINGS).partition(">")
             self.taken[source, target] += count
             if text.endswith("!"):
                 self.failed[source, target] += count
@@ -150,12 +152,17 @@ class Exposure:
         self.since_s = since_s
         self._hops = Hops()
         self._marks: Counter[str] = Counter()
+        self._served: Counter[tuple[str, str]] = Counter()
+        self._ways: Counter[tuple[str, str]] = Counter()
 
     def take(self, seen: Slice) -> None:
         """Count a slice."""
         if seen.start >= self.since_s:
             self._hops.take(seen.hops)
             self._marks.update(seen.faults)
+            for row in seen.rows:
+                self._served.update({(row.home, region): count for region, count in row.served.items()})
+                self._ways.update({(row.home, way): count for way, count in row.ways.items()})
 
     def count_node(self, name: str) -> int:
         """Calls that reached for this node."""
@@ -168,6 +175,19 @@ class Exposure:
     def count_mark(self, mark: str) -> int:
         """Answers that a request fault of this mark touched."""
         return self._marks[mark]
+
+    def count_served(self, home: str, regions: Collection[str]) -> int:
+        """Requests of users of this home that one of these regions served."""
+        return sum(self._served[home, region] for region in regions)
+
+    def count_way(self, home: str, way: str) -> int:
+        """Requests of users of this home that were answered by this way."""
+        return self._ways[home, way]
+
+    def tries(self, nodes: Collection[str]) -> tuple[int, int]:
+        """Tries of users at these gateways, and at all."""
+        tried = {target: count for (source, target), count in self._hops.taken.items() if source == USERS}
+        return sum(tried.get(node, 0) for node in nodes), sum(tried.values())
 
 
 def _crosses(hop: tuple[str, str], source: str, target: str) -> bool:
@@ -212,3 +232,34 @@ def tally(metric: UsersMetric, slices: Iterable[Slice]) -> UsersTally:
     for one in slices:
         made.take(one)
     return made
+
+
+def slice_row(observed: Slice) -> dict[str, Any]:
+    """A slice as the journal keeps it: rows whole; of the hops the arrivals at gateways, and hits of caches."""
+    rows = [
+        {
+            "home": row.home,
+            "kind": row.kind,
+            "ended": row.ended,
+            "ok": row.ok,
+            "failed": row.failed,
+            "first_failed": row.first_failed,
+            "shed": row.shed,
+            "served": dict(row.served),
+            "ways": dict(row.ways),
+            "latency": {str(index): count for index, count in row.latency.items()},
+        }
+        for row in observed.rows
+    ]
+    told = {"arrived": _pairs(observed.hops, f"{USERS}>", "", "!"), "caches": _pairs(observed.hops, "", "+", "-")}
+    return {"seconds": observed.seconds, "late_ms": dict(observed.late_ms), "rows": rows, **told}
+
+
+def _pairs(hops: Mapping[str, int], source: str, good: str, bad: str) -> dict[str, list[int]]:
+    """Target -> how often a hop from ``source`` ended in ``good``, and in ``bad``."""
+    found: dict[str, list[int]] = {}
+    for hop, count in hops.items():
+        ending = hop[-1] if hop[-1] in ENDINGS else ""
+        if hop.startswith(source) and ending in (good, bad):
+            found.setdefault(hop.removesuffix(ending).partition(">")[2], [0, 0])[ending == bad] += count
+    return found

@@ -1,10 +1,11 @@
 """Where users go, as values: shares, how they find the system, how gateways treat them. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 Misroute = Literal["isthmus", "redirect"]
+SAME = 0.005
 Shares = Mapping[str, Mapping[str, float]]  # home region -> serving region -> share; each home's shares sum to 1
 
 
@@ -60,3 +61,23 @@ class Visit:
     region: str = ""
     way: str = ""
     detail: str = ""
+
+
+def as_plain(modes: Modes) -> dict[str, Any]:
+    """Modes as JSON has them; ``modes_from`` reads it."""
+    return {**asdict(modes), "failover": list(modes.failover)}
+
+
+def modes_from(plain: Mapping[str, Any]) -> Modes:
+    """The modes that ``as_plain`` wrote."""
+    return Modes(**{**plain, "failover": tuple(plain["failover"])})
+
+
+def same_shares(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    """Whether two rows of shares send users alike; weights are whole percents."""
+    return all(abs(one.get(region, 0.0) - other.get(region, 0.0)) < SAME for region in {*one, *other})
+
+
+def told_shares(row: Mapping[str, float]) -> str:
+    """``east 75 %, west 25 %``."""
+    return ", ".join(f"{region} {share * 100:.4g} %" for region, share in sorted(row.items()))

@@ -131,11 +131,16 @@ def _reached(system: System) -> list[Mapping[str, Any]]:
         seen = topology_of(world, system.name)
         answers = {node.name: world.observer.ask(node) for node in seen.nodes if node.ask}
         silent = sorted(name for name, answer in answers.items() if not answer.ok)
-        ours = [f"{mark} on {link}" for link, mark in world.network.marks()]
+        ours = [f"{mark} on {at}" for at, mark in [*world.network.marks(), *world.steering.marks()]]
         found.append(_finding("nodes", f"{len(seen.nodes)} in {len(seen.regions)} regions"))
         found.append(_finding("answer", f"silent: {', '.join(silent)}" if silent else "all of them", not silent))
         found.append(_finding("links", f"{len(seen.links)}"))
         found.append(_finding("request filters", f"{len(world.requests.nodes())} services"))
+        found.append(_finding("steering", world.steering.unsupported("shift") or f"homes: {', '.join(seen.shares)}"))
+        regions = world.data.regions()
+        found.append(
+            _finding("data", f"written to in {', '.join(regions)}" if regions else "nothing can be said of it")
+        )
         found.append(_finding("faults of ours", ", ".join(ours) or "none in place", not ours))
     except SimianError as error:
         found.append(_finding("reached", error, ok=False))

@@ -28,6 +28,7 @@ COMMANDS = {
     "monkeys": ("monkeys", "app", "Every monkey found, with radius and options; broken plug-ins named."),
     "status": ("look", "status", "Runs now, faults in place or doubtful, halted?"),
     "topology": ("look", "topology", "Regions, zones, nodes and links as seen now."),
+    "traffic": ("traffic", "app", "Where users go, by region: show."),
     "doctor": ("look", "doctor", "Is everything reachable, safe, marked; where things are kept."),
     "abort": ("mend", "abort", "End a run now; everything it did is undone."),
     "recover": ("mend", "recover", "Put back whatever a dead run left."),
@@ -36,7 +37,7 @@ COMMANDS = {
     "history": ("history", "history", "Past runs, newest first."),
     "report": ("history", "report", "The report of a run: `last`, a name, or a unique beginning of one."),
 }
-MONKEYS = "A one-off run: simian chaos, gorilla, latency, and your own; see simian monkeys."
+MONKEYS = "A one-off run: simian chaos, gorilla, kong, split-brain, latency, and your own; see simian monkeys."
 EPILOG = "Everywhere: --config FILE, --json, -q, -v. A monkey's own options: simian MONKEY --help."
 
 

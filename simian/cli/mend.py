@@ -15,6 +15,7 @@ from simian.cli.crash import crash_point
 from simian.cli.output import print_json
 from simian.drivers import build_world
 from simian.errors import DriverError, JournalError, UsageError
+from simian.faults.steering import not_alive
 from simian.guardian import close_harmless, is_dead, take_over
 from simian.hands import Threads
 from simian.journal import Journal
@@ -93,7 +94,7 @@ def _recover_run(system: System, journal: Journal, row: Mapping[str, Any], crash
 
 
 def recover_orphans(system: System) -> tuple[list[str], list[str]]:
-    """What the journal knows, then every mark of ours on links and in services whose run is not alive."""
+    """What the journal knows, then every mark of ours, wherever, whose run is not alive."""
     try:
         undone, stuck = recover_all(system)
         alive = {row["run"] for row in system.journal().unfinished() if not is_dead(row)}
@@ -103,6 +104,7 @@ def recover_orphans(system: System) -> tuple[list[str], list[str]]:
     found = [(f"{mark} on {link}", partial(_mend, world, link, mark)) for link, mark in world.network.marks()]
     for node in world.requests.nodes():
         found += [(f"{m} in {node}", partial(world.requests.remove, node, m)) for m in _marks_in(world, node)]
+    found += [(f"{mark} on {at}", partial(_steer_back, world, at, mark)) for at, mark in world.steering.marks()]
     for name, undo in found:
         if name.split(".")[1] in alive:
             continue
@@ -117,6 +119,17 @@ def recover_orphans(system: System) -> tuple[list[str], list[str]]:
 def _mend(world: Any, link: str, mark: str) -> None:
     # A cut disables its proxy and carries our mark, so an orphaned mark on a disabled one means: enable it again.
     world.network.mend(link, mark, replace(world.network.read(link), enabled=True))
+
+
+def _steer_back(world: Any, at: str, mark: str) -> None:
+    """Of an orphaned mark nobody knows where its users return to: so every region must be able to serve them."""
+    why = not_alive(world, [node.name for node in world.platform.nodes() if node.role == "service"])
+    if why:
+        raise DriverError(f"users are not moved while a region may be dead: {why}")
+    if at in world.steering.shares():
+        world.steering.unshift(at, mark)
+    if any(mark in (modes.failover_owner, modes.misrouted_owner) for modes in world.steering.modes().values()):
+        world.steering.unset(at, mark, {})
 
 
 def _marks_in(world: Any, node: str) -> list[str]:

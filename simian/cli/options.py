@@ -24,6 +24,7 @@ class RunOptions:
     report: str | None = None
     yes: bool = False
     no_progress: bool = False
+    force_headroom: bool = False
 
     @classmethod
     def take_from(cls, given: dict[str, Any]) -> "RunOptions":
@@ -65,5 +66,6 @@ RUN_OPTIONS = [
     _option("note", "--note", str, "", "A note kept with the run."),
     _option("report", "--report", str | None, None, "Write the report to this file (.txt, .md, .json)."),
     _option("yes", "--yes", bool, False, "Do not ask before a run that reaches a region or more."),
+    _option("force_headroom", "--force-headroom", bool, False, "Move users although the saviour lacks head-room."),
     _option("no_progress", "--no-progress", bool, False, "No live view."),
 ]

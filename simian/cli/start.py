@@ -72,6 +72,7 @@ def request_of(system: System, options: RunOptions, *, monkey: str | None, optio
         for_s=options.for_s or DEFAULT_FOR_S,
         leashed=options.leashed,
         note=options.note,
+        force_headroom=options.force_headroom,
         version=__version__,
         **system.for_request(),
     )

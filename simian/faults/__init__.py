@@ -3,5 +3,19 @@
 from simian.faults.link import Cut, Delay, Throttle
 from simian.faults.node import Crash, Kill, Pause, Stop
 from simian.faults.request import RequestDelay, RequestError
+from simian.faults.steering import FailoverMode, Misrouted, Shift
 
-__all__ = ["Crash", "Cut", "Delay", "Kill", "Pause", "RequestDelay", "RequestError", "Stop", "Throttle"]
+__all__ = [
+    "Crash",
+    "Cut",
+    "Delay",
+    "FailoverMode",
+    "Kill",
+    "Misrouted",
+    "Pause",
+    "RequestDelay",
+    "RequestError",
+    "Shift",
+    "Stop",
+    "Throttle",
+]

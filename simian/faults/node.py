@@ -62,7 +62,19 @@ class NodeFault(Fault):
 @fault("kill")
 @dataclass(frozen=True)
 class Kill(NodeFault):
-    """End a node at once; nothing restarts it."""
+    """End a node at once; nothing restarts it.
+
+    ``evacuated``: a region whose users are moved away, so that they feel its death by being served elsewhere.
+    """
+
+    evacuated: str = ""
+
+    def exposure(self, exposed: Exposed, topology: Topology, mark: str) -> int:
+        """Users' requests that reached for this node; of an evacuated region's, those that another region served."""
+        if not self.evacuated:
+            return super().exposure(exposed, topology, mark)
+        others = [region.name for region in topology.regions if region.name != self.evacuated]
+        return exposed.count_served(self.evacuated, others)
 
     def inject(self, world: World, mark: str) -> None:
         """SIGKILL, and it stays down."""

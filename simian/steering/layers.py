@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from simian.errors import DriverError
+from simian.traffic import same_shares, told_shares
 
 Row = Mapping[str, float]  # serving region -> share
-SAME = 0.005  # weights are whole percents
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +32,16 @@ class Answered:
     @property
     def ours(self) -> bool:
         """Whether the answers are those of the last layer: nobody else has set others since."""
-        return not self.layers or same(self.now, self.layers[-1].to)
-
-
-def same(one: Row, other: Row) -> bool:
-    """Whether two rows send users alike."""
-    return all(abs(one.get(region, 0.0) - other.get(region, 0.0)) < SAME for region in {*one, *other})
+        return not self.layers or same_shares(self.now, self.layers[-1].to)
 
 
 def put(answered: Answered, mark: str, to: Row) -> Answered:
     """With this mark on top, or its answers changed where it is there. Raises DriverError on somebody else's change."""
     last = answered.layers[-1] if answered.layers else None
-    if last is not None and last.mark == mark and same(last.to, to) and answered.ours:
+    if last is not None and last.mark == mark and same_shares(last.to, to) and answered.ours:
         return answered
     if not answered.ours:
-        raise DriverError(f"somebody else has set {told(answered.now)} meanwhile; their change stays")
+        raise DriverError(f"somebody else has set {told_shares(answered.now)} meanwhile; their change stays")
     if last is not None and last.mark == mark:
         return Answered(to, (*answered.layers[:-1], replace(last, to=to)))
     if any(layer.mark == mark for layer in answered.layers):
@@ -64,8 +59,3 @@ def without(answered: Answered, mark: str) -> Answered:
         return Answered(gone.was if answered.ours else answered.now, tuple(rest))
     rest[at] = replace(rest[at], was=gone.was)
     return Answered(answered.now, tuple(rest))
-
-
-def told(row: Row) -> str:
-    """``east 75 %, west 25 %``."""
-    return ", ".join(f"{region} {share:.0%}" for region, share in sorted(row.items()))

@@ -1,0 +1,90 @@
+"""``simian traffic``: where users go."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from simian.cli.context import load_system
+from simian.cli.options import seconds
+from simian.cli.output import print_json, print_table
+from simian.errors import DriverError
+from simian.traffic import told_shares
+from simian.world import World
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Where users go, by region.")
+
+
+@app.callback()
+def _several() -> None:
+    """Where users go, by region."""
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    span: Annotated[str, typer.Option("--for", help="How long arrivals are counted.")] = "2s",
+) -> int:
+    """Where users are sent, where DNS sends them, and where they arrive, by region."""
+    system = load_system(ctx.obj)
+    told = traffic_of(system.world(), seconds(span, "--for"))
+    if ctx.obj.json:
+        print_json(told)
+        return 0
+    print_table(("HOME", "SENT TO"), [(home, told_shares(row)) for home, row in told["homes"].items()])
+    print()
+    rows = [[region, *(_percent(value) for value in row.values())] for region, row in told["regions"].items()]
+    print_table(("REGION", "WEIGHT", "SEEN BY DNS", "SEEN BY USERS"), rows)
+    for mark in told["marks"]:
+        print(f"moved by {mark['mark']}: {mark['at']}")
+    return 0
+
+
+def _percent(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1f} %"
+
+
+def traffic_of(world: World, span_s: float) -> dict[str, Any]:
+    """The JSON shape of docs/cli.md; percents of all users, ``None`` where it could not be seen. Raises DriverError."""
+    why = world.steering.unsupported("shift")
+    if why:
+        raise DriverError(why)
+    shares, regions = world.steering.shares(), {node.name: node.region for node in world.platform.nodes()}
+    before = _arrived(world, regions)
+    world.clock.wait(span_s)
+    came = _arrived(world, regions) - before
+    weights = Counter[str]()
+    for row in shares.values():
+        weights.update({region: share / len(shares) for region, share in row.items()})
+    dns = _answered(world)
+    names = sorted({*weights, *dns, *came} - {""})
+    return {
+        "homes": {home: dict(row) for home, row in shares.items()},
+        "regions": {
+            name: {"weight": round(100 * weights[name], 1), "seen_by_dns": _of(dns, name), "seen_by_users": _of(came, name)}
+            for name in names
+        },
+        "marks": [{"at": at, "mark": mark} for at, mark in world.steering.marks()],
+    }  # fmt: skip
+
+
+def _arrived(world: World, regions: Mapping[str, str]) -> Counter[str]:
+    came = Counter[str]()
+    for gateway, counted in world.steering.arrivals().items():
+        came[regions.get(gateway, "")] += sum(counted.values())
+    return came
+
+
+def _answered(world: World) -> Counter[str]:
+    """Region -> subnets that DNS answers with it, over all homes."""
+    seen = Counter[str]()
+    for entrance in world.steering.entrances():
+        for subnet in entrance.subnets:
+            seen.update({entrance.regions.get(at, "") for at in world.observer.resolve(entrance, subnet)})
+    return seen
+
+
+def _of(counts: Mapping[str, int], name: str) -> float | None:
+    every = sum(counts.values())
+    return round(100 * counts[name] / every, 1) if every else None

@@ -1,0 +1,156 @@
+"""Putting faults in place, stage by stage: intend, act, mark, prove, settle, drain, gate."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Protocol
+
+from simian.attention import Aborted, Attention, Tools
+from simian.errors import LeaseLost
+from simian.fault import Control, Evidence
+from simian.hands import Done
+from simian.journal import Entry
+from simian.plan import Stage
+from simian.recover import FaultLog
+from simian.steady_state import CheckVerdict, SteadyState
+from simian.topology import Topology
+
+INJECT_DEADLINE_S = 15.0
+EVIDENCE_DEADLINE_S = 60.0
+QUARANTINE_S = 15.0  # longer than any driver's own time limit: a call that timed out cannot land after it
+LOOK_EVERY_S = 0.5
+DRAIN_WITHIN_S = 30.0
+LEFTOVER_SHARE = 0.002  # of all tries: fewer are stragglers that no evacuation waits for
+
+
+class Log(FaultLog, Protocol):
+    """Where states of faults, and what was found of them, are written."""
+
+    def note(self, entry: Entry, **facts: object) -> None:
+        """Evidence or exposure of a fault; its state stays."""
+        ...
+
+
+@dataclass
+class Injection:
+    """The only part of a run that does harm. ``gate_within_s``: how long a gate waits for the steady state."""
+
+    run: str
+    tools: Tools
+    attention: Attention
+    steady: SteadyState
+    topology: Topology
+    controls: Sequence[Control]
+    log: Log
+    gate_within_s: float
+
+    def __post_init__(self) -> None:
+        self.clock = self.tools.world.clock
+
+    def put(self, stages: Sequence[Stage]) -> None:
+        """All stages, one after the other. Raises ``Aborted`` when the run must end."""
+        for index, stage in enumerate(stages):
+            self.steady.enter("during" if stage.judged else "moving")
+            entries = self._intend(stage)
+            self.act(entries)
+            if not stage.judged:
+                self.attention.moment("dark" if index == 0 else "moved", detail=stage.name)
+            self._prove(entries)
+            self._settle(stage)
+            if stage.gate and index + 1 < len(stages):
+                self._gate(stage)
+
+    def _intend(self, stage: Stage) -> list[Entry]:
+        """Write down and have acknowledged what will be done, before it is done."""
+        self.attention.tick()
+        run, numbered = self.run, list(enumerate(stage.faults, len(self.attention.entries) + 1))
+        written = [(n, stage.name, fault, asdict(self.controls[n - 1])) for n, fault in numbered]
+        self.tools.journal.intend(run, written, self.clock.now())
+        # What is written down is ours to close, also when nobody acknowledges it and it is never done.
+        entries = [Entry(run, n, stage.name, fault, "intended") for n, fault in numbered]
+        self.attention.entries.extend(entries)
+        self.tools.lease.intend([{"n": n, "stage": stage.name, "fault": f.to_json()} for n, f in numbered])
+        return entries
+
+    def act(self, entries: Sequence[Entry]) -> None:
+        """Do what was written down. Raises ``Aborted`` when any of it failed."""
+        calls = [partial(entry.fault.inject, self.tools.world, entry.mark) for entry in entries]
+        answers = self.tools.hands.each(calls, deadline_s=INJECT_DEADLINE_S, idle=self.attention.breathe)
+        failed = [self._acted(entry, done) for entry, done in zip(entries, answers, strict=True)]
+        if any(failed):
+            raise Aborted("aborted: " + "; ".join(text for text in failed if text))
+
+    def _acted(self, entry: Entry, done: Done) -> str:
+        if done.error is None:
+            self.log.mark(entry, "injected", injected=self.clock.now())
+            return ""
+        if isinstance(done.error, LeaseLost):
+            raise done.error
+        # Whatever the error, the call may have done part of its work: the fault stays open and is undone.
+        until = self.clock.now() + QUARANTINE_S if done.doubtful else None
+        self.log.mark(entry, "doubtful" if done.doubtful else "intended", doubtful_until=until, error=str(done.error))
+        return f"{entry.fault.kind} of {entry.fault.target} could not be injected: {done.error}"
+
+    def _prove(self, entries: Sequence[Entry]) -> None:
+        """Take evidence of all of them at once, while the users are watched."""
+        calls = [partial(self._evidence, entry) for entry in entries]
+        answers = self.tools.hands.each(calls, deadline_s=EVIDENCE_DEADLINE_S, idle=self.attention.tick)
+        for entry, done in zip(entries, answers, strict=True):
+            before = self.controls[entry.n - 1].seen
+            found = done.value or Evidence(None, before, f"could not be measured: {done.error}")
+            self.log.note(entry, evidence=asdict(found))
+            self.tools.emit({"event": "evidence", "id": entry.n, "target": entry.fault.target, **asdict(found)})
+
+    def _evidence(self, entry: Entry) -> Evidence:
+        control = self.controls[entry.n - 1]
+        return entry.fault.evidence(self.tools.world, self.topology, entry.mark, control)
+
+    def _settle(self, stage: Stage) -> None:
+        if stage.drained:
+            self._drain(stage)
+        if stage.judged or stage.drained:
+            self.attention.live(stage.settle_s)
+        else:
+            self._wait_until_noticed(stage.settle_s)
+
+    def _wait_until_noticed(self, within_s: float) -> None:
+        """As long as it takes whoever runs the system to see that something is wrong, by the guard of this run."""
+        until = self.clock.elapsed() + within_s
+        while not self.steady.noticed() and self.clock.elapsed() < until:
+            self.attention.tick(min(LOOK_EVERY_S / 5, self.tools.tick_s))
+        if within_s:
+            said = self.steady.noticed()
+            self.attention.moment("detected" if said else "unnoticed", detail=said or f"nothing within {within_s:g} s")
+
+    def _drain(self, stage: Stage) -> None:
+        """Wait until nobody arrives in the region any more. Raises ``Aborted``, *broken*, when they go on to."""
+        gateways = [n.name for n in self.topology.candidates(region=stage.drained) if n.visit]
+        until = self.clock.elapsed() + DRAIN_WITHIN_S
+        quiet, before = 0, self.attention.exposure.tries(gateways)
+        while quiet < 2:
+            self.attention.live(LOOK_EVERY_S)
+            now = self.attention.exposure.tries(gateways)
+            here, every = now[0] - before[0], now[1] - before[1]
+            before = now
+            quiet = quiet + 1 if every and here <= LEFTOVER_SHARE * every else 0
+            if self.clock.elapsed() >= until and quiet < 2:
+                raise _not_drained(stage.drained, here, every)
+        self.attention.moment("drained", region=stage.drained)
+
+    def _gate(self, stage: Stage) -> None:
+        until = self.clock.elapsed() + self.gate_within_s
+        # A blip right after an injection is no reason to stop; lasting harm is the guard's affair, in every tick.
+        while self.steady.holds_now("during") is not True:
+            if self.clock.elapsed() >= until:
+                raise Aborted(f"aborted: the steady state does not hold after stage {stage.name!r}")
+            self.attention.tick(LOOK_EVERY_S)
+
+
+def _not_drained(region: str, here: int, every: int) -> Aborted:
+    text = f"{region} did not drain within {DRAIN_WITHIN_S:g} s"
+    if not every:
+        return Aborted(f"aborted: {text}: nobody saw where users arrive")
+    seen = f"{here} of {every} tries of users still went to {region} {DRAIN_WITHIN_S:g} s after the last shift"
+    hint = "look at devices and resolvers that keep an answer longer than its TTL, and at names that bypass the switch"
+    weakness = CheckVerdict("users leave", "broken", "all of them", None, here / every, None, every, seen, region, hint)
+    return Aborted(f"aborted: {text}", weakness)

@@ -48,7 +48,7 @@ class Device:
         verb, length = ("POST", "content-length: 0\r\n") if kind in WRITES else ("GET", "")
         return (
             f"{verb} {target} HTTP/1.1\r\nhost: {authority}\r\nx-lab-home: {self.home}\r\n"
-            f"x-lab-member: {self.member}\r\n{length}\r\n"
+            f"x-lab-subnet: {self.subnet}\r\nx-lab-member: {self.member}\r\n{length}\r\n"
         ).encode("latin-1")
 
 

@@ -150,6 +150,7 @@ def _node(entry: Entry) -> Node:
         address=shape["address"],
         ask=shape["ask"],
         ask_behind=shape.get("ask_behind") or "",
+        visit=shape.get("visit") or "",
         since=float(since) if since is not None else None,
         filters=bool(shape.get("faults_url")),
     )

@@ -40,7 +40,7 @@ def split_brain(
 
 
 def _cut(link: Link, how: How, direction: Direction) -> Fault:
-    return Cut(link.name, how=how, direction=direction)
+    return Cut(link.name, how=how, direction=direction, partition=True)
 
 
 def _pair(topology: Topology, rng: Random, between: str | None) -> tuple[str, str]:

@@ -85,10 +85,14 @@ class LinkFault(Fault):
 @fault("cut")
 @dataclass(frozen=True)
 class Cut(LinkFault):
-    """No byte across: ``refuse`` closes and refuses connections, ``blackhole`` swallows bytes in silence."""
+    """No byte across: ``refuse`` closes and refuses connections, ``blackhole`` swallows bytes in silence.
+
+    ``partition``: one of the cuts that part two regions, which users feel through whichever of the links they use.
+    """
 
     how: CutHow = "refuse"
     direction: Direction = "both"
+    partition: bool = False
     layer = "link"
     aim = "link"
 
@@ -102,6 +106,15 @@ class Cut(LinkFault):
     def unsupported(self, world: World) -> str:
         """Why this cut cannot be made here."""
         return world.network.unsupported("cut", how=self.how, direction=self.direction)
+
+    def exposure(self, exposed: Exposed, topology: Topology, mark: str) -> int:
+        """Users' requests that reached across the link; of a partition, across any link between the two regions."""
+        if not self.partition:
+            return super().exposure(exposed, topology, mark)
+        own = topology.link(self.link)
+        ends = (own.source_region, own.target_region)
+        parted = [*topology.links_between(*ends), *topology.links_between(*reversed(ends))]
+        return sum(exposed.count_link(link) for link in parted)
 
     def inject(self, world: World, mark: str) -> None:
         """Cut it."""

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,10 @@ from simian.journal import Journal
 from simian.recover import MEND
 
 ASKED = ("system", "monkey", "experiment", "hypothesis", "note", "seed", "for_s")
+COUNTS = ("ended", "ok", "failed", "first_failed", "shed")  # of a row of the users' feed
+BY_NAME = ("served", "ways", "latency")
+ANSWERED = ("answered", "unanswered")  # tries of users at gateways
+HIT = ("hits", "misses")
 
 
 def iso(at: float | None) -> str | None:
@@ -26,6 +30,7 @@ def record_of(journal: Journal, run: str) -> dict[str, Any]:
     request = json.loads(row["request"])
     plan = json.loads(row["plan"]) if row["plan"] else None
     checks = json.loads(row["steady_state"])
+    figures = json.loads(row.get("figures") or "{}")
     asked = {name: request.get(name) for name in ASKED}
     return {
         "run": run,
@@ -50,7 +55,8 @@ def record_of(journal: Journal, run: str) -> dict[str, Any]:
         "faults": [_fault(fault) for fault in journal.fault_rows(run)],
         "steady_state": [{key: value for key, value in c.items() if key not in ("where", "hint")} for c in checks],
         "weaknesses": [_weakness(check) for check in checks if check["verdict"] == "broken"],
-        **_observed(journal.observations(run)),
+        "figures": figures,
+        **_observed(journal.observations(run), figures.get("regions") or {}),
     }
 
 
@@ -83,31 +89,73 @@ def _weakness(check: Mapping[str, Any]) -> dict[str, Any]:
     return {"check": check["check"], "seen": check["seen"], "where": check.get("where"), "hint": check.get("hint")}
 
 
-def _observed(observations: Iterable[tuple[float, str, Mapping[str, Any]]]) -> dict[str, Any]:
-    seconds: dict[tuple[float, str], dict[str, Any]] = {}
-    readings: list[dict[str, Any]] = []
+def _observed(
+    observations: Iterable[tuple[float, str, Mapping[str, Any]]], regions: Mapping[str, str]
+) -> dict[str, Any]:
+    seconds, arrivals, caches = _Seconds(), _Counts(regions, ANSWERED), _Counts(regions, HIT)
+    told: dict[str, list[dict[str, Any]]] = {"reading": [], "moment": [], "backlog": []}
     for at, kind, data in observations:
-        if kind == "reading":
-            readings.append({"at": at, **data})
+        if kind in told:
+            told[kind].append({"at": at, **data})
         elif kind == "slice":
-            for row in data["rows"]:
-                _add(seconds, at, float(data["seconds"]), row)
-    traffic = [seconds[key] for key in sorted(seconds)]
-    return {"traffic": [{**second, "latency": _plain(second["latency"])} for second in traffic], "readings": readings}
+            seconds.add(at, data)
+            arrivals.add(at, data["seconds"], data.get("arrived"))
+            caches.add(at, data["seconds"], data.get("caches"))
+    observed = {"traffic": seconds.rows(), "arrivals": arrivals.rows(), "caches": caches.rows()}
+    return observed | {"readings": told["reading"], "moments": told["moment"], "backlog": told["backlog"]}
+
+
+class _Seconds:
+    """What users saw by second and home region; a slice longer than a second stays whole."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[float, str], dict[str, Any]] = {}
+
+    def add(self, at: float, data: Mapping[str, Any]) -> None:
+        """Fold a slice into its second."""
+        for row in data["rows"]:
+            self._add(float(int(at)), float(data["seconds"]), row)
+
+    def _add(self, whole: float, length_s: float, row: Mapping[str, Any]) -> None:
+        home = str(row["home"])
+        fresh: dict[str, Any] = {"at": whole, "seconds": max(1.0, length_s), "home": home}
+        fresh |= {name: Counter() for name in BY_NAME} | dict.fromkeys(COUNTS, 0)
+        second = self._rows.setdefault((whole, home), fresh)
+        second["seconds"] = max(second["seconds"], length_s)
+        for name in BY_NAME:
+            second[name].update(row.get(name) or {})
+        for name in COUNTS:
+            second[name] += row[name]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All of them, in order."""
+        return [{**self._rows[key], "latency": _plain(self._rows[key]["latency"])} for key in sorted(self._rows)]
+
+
+class _Counts:
+    """Pairs of counts of nodes, added up by second and by the nodes' region; nodes of no known region are left out."""
+
+    def __init__(self, regions: Mapping[str, str], names: tuple[str, str]) -> None:
+        self._regions, self._names = regions, names
+        self._rows: dict[tuple[float, str], dict[str, Any]] = {}
+
+    def add(self, at: float, length_s: float, counts: Mapping[str, Sequence[int]] | None) -> None:
+        """Fold the counts of a slice into its second."""
+        for node, pair in (counts or {}).items():
+            if node in self._regions:
+                self._add(float(int(at)), float(length_s), self._regions[node], pair)
+
+    def _add(self, whole: float, length_s: float, region: str, pair: Sequence[int]) -> None:
+        fresh = {"at": whole, "seconds": max(1.0, length_s), "region": region, **dict.fromkeys(self._names, 0)}
+        second = self._rows.setdefault((whole, region), fresh)
+        second["seconds"] = max(second["seconds"], length_s)
+        for name, count in zip(self._names, pair, strict=True):
+            second[name] += count
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All of them, in order."""
+        return [self._rows[key] for key in sorted(self._rows)]
 
 
 def _plain(counts: Counter[str]) -> dict[str, int]:
     return {index: counts[index] for index in sorted(counts, key=int)}
-
-
-def _add(seconds: dict[tuple[float, str], dict[str, Any]], at: float, length_s: float, row: Mapping[str, Any]) -> None:
-    """Fold one row of a slice into its second and home region (a slice longer than a second stays whole)."""
-    whole, home = float(int(at)), str(row["home"])
-    counts = ("ended", "ok", "failed", "first_failed", "shed")
-    fresh = {"at": whole, "seconds": max(1.0, length_s), "home": home, "served": Counter(), "latency": Counter()}
-    second = seconds.setdefault((whole, home), fresh | dict.fromkeys(counts, 0))
-    second["seconds"] = max(second["seconds"], length_s)
-    second["served"].update(row["served"])
-    second["latency"].update(row["latency"])
-    for name in counts:
-        second[name] += row[name]

@@ -95,3 +95,71 @@ def test_a_run_that_is_not_there_is_an_error() -> None:
     sim = Simulation(memory=build_memory_world())
     with pytest.raises(JournalError, match="no run 'nobody'"):
         record_of(sim.journal, "nobody")
+
+
+REGIONS = {"gateway-east-a": "east", "gateway-east-b": "east", "gateway-west-a": "west", "cache-east-a": "east"}
+
+
+def row_of(home: str, **other: Any) -> dict[str, Any]:
+    counts = {"ended": 4, "ok": 4, "failed": 0, "first_failed": 0, "shed": 0}
+    return {"home": home, "kind": "play", **counts, "served": {"west": 4}, "latency": {"9": 4}} | other
+
+
+def told(*observations: tuple[float, str, dict[str, Any]], **kept: Any) -> dict[str, Any]:
+    """The record of a run that observed this."""
+    sim = Simulation(memory=build_memory_world())
+    sim.journal.begin("r", at=1.0, owner=(1, "x"), request={}, world={})
+    sim.journal.observe("r", observations)
+    if kept:
+        sim.journal.keep("r", **kept)
+    return record_of(sim.journal, "r")
+
+
+def test_arrivals_and_cache_reads_are_summed_by_second_and_region() -> None:
+    first = {"arrived": {"gateway-east-a": [3, 1], "gateway-east-b": [2, 0]}, "caches": {"cache-east-a": [5, 2]}}
+    second = {"arrived": {"gateway-east-a": [1, 1], "gateway-west-a": [7, 0], "stranger": [9, 9]}}
+    slices = [(at, "slice", {"seconds": 0.2, "rows": [], **data}) for at, data in ((10.2, first), (10.9, second))]
+    record = told(*slices, (11.0, "slice", {"seconds": 3.0, "rows": [], **first}), figures={"regions": REGIONS})
+    assert record["arrivals"] == [
+        {"at": 10.0, "seconds": 1.0, "region": "east", "answered": 6, "unanswered": 2},
+        {"at": 10.0, "seconds": 1.0, "region": "west", "answered": 7, "unanswered": 0},
+        {"at": 11.0, "seconds": 3.0, "region": "east", "answered": 5, "unanswered": 1},
+    ]
+    assert record["caches"] == [
+        {"at": 10.0, "seconds": 1.0, "region": "east", "hits": 5, "misses": 2},
+        {"at": 11.0, "seconds": 3.0, "region": "east", "hits": 5, "misses": 2},
+    ]
+
+
+def test_ways_are_summed_by_second_and_home() -> None:
+    rows = [row_of("east", ways={"direct": 3, "redirect": 1}), row_of("east", kind="profile", ways={"isthmus": 4})]
+    record = told((10.0, "slice", {"seconds": 0.2, "rows": rows}))
+    assert record["traffic"][0]["ways"] == {"direct": 3, "redirect": 1, "isthmus": 4}
+
+
+def test_a_journal_of_an_earlier_simian_has_no_ways_arrivals_or_figures() -> None:
+    record = told((10.0, "slice", {"seconds": 0.2, "rows": [row_of("east")], "arrived": {"gateway-east-a": [1, 0]}}))
+    assert record["traffic"][0]["ways"] == {}
+    assert record["traffic"][0]["served"] == {"west": 4}
+    assert (record["arrivals"], record["caches"], record["figures"]) == ([], [], {})
+
+
+def test_moments_backlog_and_figures_are_told_as_they_were_written() -> None:
+    figures = {"regions": {}, "left": "east", "data": {"keys": 2}}
+    waiting = {"hints store-east-a": 12}
+    record = told(
+        (10.5, "moment", {"name": "drained", "region": "east"}), (11.0, "backlog", {"waiting": waiting}),
+        figures=figures,
+    )  # fmt: skip
+    assert record["moments"] == [{"at": 10.5, "name": "drained", "region": "east"}]
+    assert record["backlog"] == [{"at": 11.0, "waiting": waiting}]
+    assert record["figures"] == figures
+    assert record["readings"] == []
+
+
+def test_arrivals_of_a_whole_run_are_what_its_slices_counted(held: tuple[Simulation, dict[str, Any]]) -> None:
+    sim, record = held
+    slices = [data for _, kind, data in sim.journal.observations("simulated") if kind == "slice"]
+    for index, name in enumerate(("answered", "unanswered")):
+        counted = sum(pair[index] for data in slices for pair in data["arrived"].values())
+        assert counted == sum(second[name] for second in record["arrivals"]) > 0

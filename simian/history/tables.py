@@ -26,7 +26,7 @@ from sqlalchemy import (
 from simian.history.moment import from_us, to_us
 
 VERSION_TABLE = "simian_version"
-NEWEST = "0001"  # the schema this code reads and writes: the id of the last migration
+NEWEST = "0002"  # the schema this code reads and writes: the id of the last migration
 
 
 class Moment(TypeDecorator[str]):
@@ -101,6 +101,7 @@ runs = Table(
     Column("options", Document),
     Column("plan", Document),
     Column("notes", Document),
+    Column("figures", Document),
     Column("more", Document, nullable=False),
 )
 # Each way to filter has an index that already is in the order of its pages (read backwards: newest first).
@@ -170,7 +171,20 @@ traffic = _part(
     Column("first_failed", BigInteger),
     Column("shed", BigInteger),
     Column("latency", Document),
+    Column("ways", Document),
 )
+
+
+def _counts(*names: str) -> list[Column[Any]]:
+    """Columns of what is counted by second and region."""
+    counted = [Column(name, BigInteger) for name in names]
+    return [Column("at", Float), Column("seconds", Float), Column("region", Text), *counted]
+
+
+arrivals = _part("arrivals", *_counts("answered", "unanswered"))
+caches = _part("caches", *_counts("hits", "misses"))
+moments = _part("moments", Column("at", Float), Column("name", Text), Column("region", Text), Column("detail", Text))
+backlog = _part("backlog", Column("at", Float), Column("waiting", Document))
 
 # The key of the record that each table holds.
 PARTS = {
@@ -180,4 +194,8 @@ PARTS = {
     "weaknesses": weaknesses,
     "readings": readings,
     "traffic": traffic,
+    "arrivals": arrivals,
+    "caches": caches,
+    "moments": moments,
+    "backlog": backlog,
 }

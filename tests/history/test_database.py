@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import select, text
+from sqlalchemy import create_engine, select, text
 
 from simian.errors import HistoryError, UsageError
 from simian.history import History, open_history
@@ -33,6 +33,23 @@ def test_migrations_make_what_the_tables_say(history: History) -> None:
     with history._engine.connect() as connection:
         options = {"version_table": VERSION_TABLE, "compare_type": True}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+
+
+def test_a_history_of_an_earlier_simian_keeps_its_runs_and_takes_new_ones(tmp_path: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", "simian.history:migrations")
+    engine = create_engine(f"sqlite:///{tmp_path / 'h.db'}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(text("INSERT INTO runs (number, run, started, more) VALUES (1, 'old', 0, '{\"x\": 1}')"))
+        connection.execute(text("INSERT INTO traffic (number, position, home, more) VALUES (1, 0, 'east', '{}')"))
+    engine.dispose()
+    with open_history(tmp_path / "h.db") as history:
+        old = history.get("old")
+        assert (old["x"], old["traffic"], old["arrivals"]) == (1, [{"home": "east"}], [])
+        history.store(records.held_gorilla())
+        assert history.get("last") == records.held_gorilla()
 
 
 def test_opening_again_migrates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,10 @@ from simian.history import History, open_history
 
 from ..report import records
 
-PARTS = ("phases", "faults", "steady_state", "weaknesses", "readings", "traffic")
+PARTS = (
+    "phases", "faults", "steady_state", "weaknesses", "readings", "traffic", "arrivals", "caches", "moments",
+    "backlog",
+)  # fmt: skip
 
 
 def through_json(record: records.Record) -> records.Record:

@@ -42,6 +42,7 @@ def traffic(die: Random, seconds: int, hurt: Hurt = unhurt, rate: int = 100) -> 
                     "first_failed": retried,
                     "shed": 0,
                     "latency": latency.to_json(),
+                    "ways": {"direct": ended - failed},
                 }
             )
     return rows
@@ -121,6 +122,11 @@ def record(run: str, monkey: str, seed: int, **other: Any) -> Record:
         "leashed": False,
         "traffic": [],
         "readings": [],
+        "arrivals": [],
+        "caches": [],
+        "moments": [],
+        "backlog": [],
+        "figures": {},
     }
     return known | other
 

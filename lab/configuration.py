@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from .layout import REGIONS
+from .layout import HOME_NETWORKS, REGIONS
 from .manifest import Manifest, replace_file
 
 _QUEUE = "/000000000000/invalidations"  # account and name, as members address it
@@ -37,6 +37,7 @@ def configuration(manifest: Manifest) -> dict[str, Any]:
         },
         "requests": {"driver": "filter", "services": services},
         "data": _data(manifest),
+        "steering": _steering(manifest),
         "observer": {"driver": "socket"},
         "users": {"feed": layout.node("users").address},
         "limits": {"radius": "system"},
@@ -59,6 +60,39 @@ def _data(manifest: Manifest) -> dict[str, Any]:
         "caches": {node.name: node.address for node in layout.nodes_of("cache")},
         "members": urls("members"),
         "queues": urls("queue", path=_QUEUE),
+    }
+
+
+def _steering(manifest: Manifest) -> dict[str, Any]:
+    """Users are moved at the switches of the DNS, mis-routed ones are looked after by the gateways."""
+    layout, token = manifest.layout, {"file": str(manifest.files.token)}
+    dns = layout.node("dns")
+    ask, _, name = dns.ask.removeprefix("dns://").partition("/")
+    gateways, members = layout.nodes_of("gateway"), layout.nodes_of("members")
+    return {
+        "driver": "dns",
+        "provider": "powerdns",
+        "url": f"http://{dns.host}:{dns.ports['api']}",
+        "key": token,
+        "ask": ask,
+        "name": name,
+        "homes": {home: {"switch": f"{home}.switch.lab.", "subnets": [net]} for home, net in HOME_NETWORKS.items()},
+        "regions": {
+            region: {
+                "target": f"{region}.gw.lab.",
+                "addresses": [node.dns_address for node in layout.nodes_of("gateway", region)],
+            }
+            for region in REGIONS
+        },
+        "edge": {
+            "token": token,
+            "gateways": {
+                node.name: {"url": f"http://{node.address}/admin", "region": node.region} for node in gateways
+            },
+            "members": {
+                node.name: {"url": f"http://{node.address}/headroom", "region": node.region} for node in members
+            },
+        },
     }
 
 

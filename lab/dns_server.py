@@ -12,7 +12,7 @@ from .dns_lua import Address
 from .dns_zones import REFUSED, Answer, Record, Zones
 
 _FORMERR, _NOTIMP = 1, 4
-_SUBNET_OPTION = 8
+SUBNET_OPTION = 8
 _PAYLOAD_B, _PLAIN_PAYLOAD_B = 1232, 512
 _MOST_KEPT = 4096
 _log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def _subnet_of(question: DNSRecord) -> ipaddress.IPv4Network | ipaddress.IPv6Net
     for record in question.ar:
         options = record.rdata if record.rtype == QTYPE.OPT else []
         for option in options:
-            if option.code == _SUBNET_OPTION:
+            if option.code == SUBNET_OPTION:
                 family, length, _ = struct.unpack_from(">HBB", option.data)
                 size = {1: 4, 2: 16}[family] if family in (1, 2) else 0
                 packed = option.data[4:].ljust(size, b"\0")
@@ -97,7 +97,7 @@ def _packed(
 ) -> bytes:
     asked = next((record for record in question.ar if record.rtype == QTYPE.OPT), None)
     if asked is not None:
-        options = [EDNSOption(_SUBNET_OPTION, _subnet_data(subnet))] if subnet is not None else []
+        options = [EDNSOption(SUBNET_OPTION, subnet_data(subnet, subnet.prefixlen))] if subnet is not None else []
         reply.add_ar(EDNS0(udp_len=_PAYLOAD_B, opts=options))
     limit_b = min(max(asked.rclass, _PLAIN_PAYLOAD_B), _PAYLOAD_B) if asked is not None else _PLAIN_PAYLOAD_B
     packet = bytes(reply.pack())
@@ -108,10 +108,10 @@ def _packed(
     return packet
 
 
-def _subnet_data(subnet: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bytes:
-    """The same subnet back, and that the answer holds for all of it (the scope)."""
+def subnet_data(subnet: ipaddress.IPv4Network | ipaddress.IPv6Network, scope: int) -> bytes:
+    """The option's content; ``scope``: in an answer, the length of the prefix that it holds for, in a question 0."""
     family, length = (1 if subnet.version == 4 else 2), subnet.prefixlen
-    return struct.pack(">HBB", family, length, length) + subnet.network_address.packed[: (length + 7) // 8]
+    return struct.pack(">HBB", family, length, scope) + subnet.network_address.packed[: (length + 7) // 8]
 
 
 def _rr(record: Record) -> RR:

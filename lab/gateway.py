@@ -13,11 +13,12 @@ from simian_filters.rules import Rules
 
 from .calls import Callee, Caller, Health, nearest_first
 from .gateway_settings import BadSettings, Settings
+from .geo_rules import GeoRules
 from .http import HttpError, Pool, Request, Response, json_response
 from .layout import Layout, NodeSpec
 from .node import NodeContext
 from .service import Service
-from .trace import FAULTS, HOME, TRACE, WAY, Trace
+from .trace import FAULTS, HOME, SUBNET, TRACE, WAY, Trace
 
 TRY_S = 0.3
 BUDGET_S = 0.45  # a device gives one gateway half a second
@@ -71,8 +72,10 @@ class Upstreams:
 class Gateway:
     """The requests of one node."""
 
-    def __init__(self, spec: NodeSpec, token: str, members: Upstreams, abroad: Upstreams, layout: Layout) -> None:
-        self._spec, self._token, self._members, self._abroad = spec, token, members, abroad
+    def __init__(
+        self, spec: NodeSpec, token: str, members: Upstreams, abroad: Upstreams, layout: Layout, geo: GeoRules
+    ) -> None:
+        self._spec, self._token, self._members, self._abroad, self._geo = spec, token, members, abroad, geo
         self._other_region = layout.other_region(spec.region)
         self._others = [node.address for node in layout.nodes_of("gateway", self._other_region)]
         self._turn = count()
@@ -91,7 +94,7 @@ class Gateway:
         came_over = VIA in request.headers
         if not came_over:
             self._arrivals[request.headers.get(HOME, "unknown")] += 1
-        away = not came_over and self._belongs_elsewhere(request.headers.get(HOME))
+        away = not came_over and await self._belongs_elsewhere(request)
         if away and self.settings.misrouted.mode == "redirect":
             return self._redirected(request)
         if self._full(request.path):
@@ -102,11 +105,16 @@ class Gateway:
         finally:
             self._in_flight -= 1
 
-    def _belongs_elsewhere(self, home: str | None) -> bool:
+    async def _belongs_elsewhere(self, request: Request) -> bool:
         """By the home the device names; one that names none is served where it comes."""
+        home = request.headers.get(HOME)
         if home == self._spec.region:
-            return self.settings.misrouted.own
+            return self.settings.misrouted.own and await self._is_led_elsewhere(request.headers.get(SUBNET))
         return home == self._other_region and home not in self.settings.failover.regions
+
+    async def _is_led_elsewhere(self, subnet: str | None) -> bool:
+        """Whether the DNS sends this user to the other region now. In doubt it does: this one is being left."""
+        return subnet is None or await self._geo.region_of(subnet) != self._spec.region
 
     def _full(self, path: str) -> bool:
         limit = self.settings.limit.concurrency
@@ -170,7 +178,7 @@ class Gateway:
 async def serve(context: NodeContext) -> None:
     """The gateway of one zone, until cancelled."""
     spec, layout, pool, rules = context.spec, context.layout, Pool(), Rules()
-    caller = Caller(pool, rules)
+    caller, geo = Caller(pool, rules), GeoRules(layout)
     members = [Callee.directly(node) for node in layout.nodes_of("members", spec.region)]
     abroad = [Callee.through(link) for link in layout.links_from(spec.name, "gateway")]
     gateway = Gateway(
@@ -179,9 +187,11 @@ async def serve(context: NodeContext) -> None:
         Upstreams(caller, nearest_first(members, spec.zone)),
         Upstreams(caller, nearest_first(abroad, spec.zone)),
         layout,
+        geo,
     )
     try:
         server = await Service(context, rules, gateway.route).listen()
         await server.serve_forever()
     finally:
+        geo.close()
         await pool.aclose()

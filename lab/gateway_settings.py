@@ -31,7 +31,8 @@ class Failover:
 class Misrouted:
     """What becomes of other users whose home is elsewhere: ``isthmus`` (proxied there) or ``redirect`` (sent there).
 
-    ``own``: this region's own users count as mis-routed too, because the region is being left.
+    ``own``: so do this region's own users whom the geo rules in force (the DNS's answers of this moment) send to
+    another region, or of whom that cannot be told: the region is being left.
     """
 
     mode: str = "isthmus"

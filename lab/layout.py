@@ -42,6 +42,7 @@ class NodeSpec:
     ``ask_behind`` is empty where nothing stands behind, ``faults_url`` is ``None`` where no request filter is mounted.
     ``dns_address`` is what the DNS answers for a gateway, ``None`` for others: its host, or, where all nodes share one
     and a DNS answer (which has no port) could not tell them apart, the host it would have: there, only a name.
+    ``visit`` is the address of a plain user's request, empty but for gateways.
     """
 
     name: str
@@ -56,6 +57,7 @@ class NodeSpec:
     faults_url: str | None = None
     ports: Mapping[str, int] = field(default_factory=dict, hash=False)
     dns_address: str | None = None
+    visit: str = ""
 
     @property
     def address(self) -> str:
@@ -76,6 +78,7 @@ class NodeSpec:
             "faults_url": self.faults_url,
             "ports": dict(self.ports),
             "dns_address": self.dns_address,
+            "visit": self.visit,
         }
 
 
@@ -256,6 +259,7 @@ def _node(book: _Book, service: str, region: str, zone: str | None, network: str
         ask_behind=f"http://{host}:{port}/deep" if filtered else "",
         faults_url=f"http://{host}:{port}/simian/faults" if filtered else None,
         dns_address=own if service == "gateway" else None,
+        visit=f"http://{host}:{port}/profile?member=simian" if service == "gateway" else "",
     )
 
 

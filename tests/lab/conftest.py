@@ -1,6 +1,7 @@
 """Services of the lab in this process, on a layout of their own: what the tests of the services share."""
 
 import asyncio
+import json
 import logging
 import socket
 import time
@@ -71,7 +72,8 @@ class Services:
                 writer.close()
                 return True
             path = "/version" if spec.service == "proxy" else "/health"
-            return (await self.pool.request(spec.host, spec.port, "GET", path)).status == 200
+            port = spec.ports.get("api", spec.port)
+            return (await self.pool.request(spec.host, port, "GET", path)).status == 200
         except Exception:
             return False
 
@@ -93,9 +95,21 @@ class Services:
         """One request with the token."""
         return await self.ask(node, method, path, body, {"authorization": f"Bearer {TOKEN}"})
 
+    async def lead(self, home: str, **weights: int) -> None:
+        """Have the DNS lead users of this home to regions by these weights."""
+        pairs = ",".join(f"{{{weight},'{region}.gw.lab.'}}" for region, weight in weights.items())
+        records = [{"content": f'CNAME "pickwhashed({{{pairs}}})"'}]
+        change = {"name": f"{home}.switch.lab.", "type": "LUA", "ttl": 1, "changetype": "REPLACE", "records": records}
+        dns = self.layout.node("dns")
+        answer = await self.pool.request(
+            dns.host, dns.ports["api"], "PATCH", "/api/v1/servers/localhost/zones/switch.lab.",
+            {"x-api-key": TOKEN}, json.dumps({"rrsets": [change]}).encode(),
+        )  # fmt: skip
+        assert answer.status == 204, answer.body
+
     async def close(self) -> None:
         """End all, callers before those they call, so that no connection is being accepted while a node ends."""
-        for service in ("gateway", "members", "store", "queue", "cache", "proxy"):
+        for service in ("gateway", "members", "store", "queue", "cache", "proxy", "dns"):
             await self.stop(*[name for name in self._tasks if name.startswith(service)])
             await asyncio.sleep(0.05)
         await self.pool.aclose()

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 from simian_filters.rules import Rules
 from simian_lab.calls import Callee, Caller, Health
+from simian_lab.dns_server import DnsServer
+from simian_lab.dns_zones import Zones
 from simian_lab.gateway import Gateway, Upstreams
 from simian_lab.gateway_settings import BadSettings, Settings
+from simian_lab.geo_rules import GeoRules
 from simian_lab.http import Pool, Request, Response, Server, start_server
+from simian_lab.layout import Layout
 from simian_lab.trace import Trace
 
 EAST = "gateway-east-a"
@@ -90,6 +94,95 @@ def test_a_request_crosses_the_isthmus_once_only(kit: Any) -> None:
 
 
 @pytest.mark.lab
+@pytest.mark.parametrize("own_addresses", [True, False])
+def test_a_region_that_is_left_keeps_the_users_whom_the_dns_still_sends_there(kit: Any, own_addresses: bool) -> None:
+    async def test() -> None:
+        layout = Layout.compute(kit.layout.number, own_addresses=own_addresses)
+        names = [name for region in ("east", "west") for name in _names(kit, region)]
+        async with kit.running(layout, kit.folder, "dns", *names) as services:
+
+            async def way(home: str, subnet: str | None) -> tuple[str, str | None]:
+                headers = {"x-lab-home": home} | ({"x-lab-subnet": subnet} if subnet else {})
+                answer = await services.ask(EAST, "GET", "/profile?member=m", headers=headers)
+                assert answer.status in (200, 307)
+                return answer.headers["x-lab-way"], answer.headers.get("x-lab-region")
+
+            assert await way("east", "198.18.3.0/24") == ("direct", "east")
+            await _settings(services, EAST, misrouted={"own": True})
+
+            async def at_home() -> bool:  # a DNS that is slow to answer is a doubt, too
+                return await way("east", "198.18.3.0/24") == ("direct", "east")
+
+            await kit.eventually(at_home)
+            for unknown in (None, "nonsense"):
+                assert await way("east", unknown) == ("isthmus", "west"), "in doubt users are taken to safety"
+            assert await way("west", "198.19.3.0/24") == ("isthmus", "west"), "foreign users as ever"
+            await services.lead("east", east=0, west=100)
+
+            async def away() -> bool:
+                return await way("east", "198.18.3.0/24") == ("isthmus", "west")
+
+            await kit.eventually(away)
+            await _settings(services, EAST, misrouted={"mode": "redirect", "own": True})
+            assert await way("east", "198.18.3.0/24") == ("redirect", None)
+            await services.lead("east", east=100, west=0)
+            await kit.eventually(at_home)
+            await services.stop("dns")
+            assert await way("east", "198.18.9.0/24") == ("redirect", None)
+
+    _run(test())
+
+
+async def _is(value: bool) -> bool:
+    return value
+
+
+class _Names(asyncio.DatagramProtocol):
+    """A name server that counts what it is asked, and answers as the zones say, or is silent."""
+
+    def __init__(self, zones: Zones) -> None:
+        self._server, self.asked, self.silent = DnsServer(zones), 0, False
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.asked += 1
+        answer = self._server.answer(data, "127.0.0.1")
+        if not self.silent and answer is not None:
+            self._transport.sendto(answer, addr)
+
+
+@pytest.mark.lab
+def test_the_dns_is_asked_once_for_all_users_of_a_subnet_and_again_when_its_answer_has_aged(kit: Any) -> None:
+    async def test() -> None:
+        dns, now = kit.layout.node("dns"), [100.0]
+        names = _Names(Zones.read(kit.folder / "zones.json", kit.layout))
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: names, local_addr=(dns.host, dns.port)
+        )
+        patient, hasty = (GeoRules(kit.layout, lambda: now[0], limit_s) for limit_s in (30.0, 0.05))
+
+        async def asked(subnet: str, times: int = 1, geo: GeoRules = patient) -> set[str | None]:
+            return set(await asyncio.gather(*(geo.region_of(subnet) for _ in range(times))))
+
+        assert (await asked("198.18.0.0/24", 50), names.asked) == ({"east"}, 1)
+        assert (await asked("198.19.0.0/24"), names.asked) == ({"west"}, 2)
+        assert (await asked("198.18.0.0/24"), names.asked) == ({"east"}, 2)
+        now[0] += 1.1
+        assert (await asked("198.18.0.0/24"), names.asked) == ({"east"}, 3)
+        names.silent = True
+        for _ in range(2):
+            assert await asked("198.18.0.0/24", 50, hasty) == {None}
+        await kit.eventually(lambda: _is(names.asked == 4))
+        for geo in (patient, hasty):
+            geo.close()
+        transport.close()
+
+    _run(test())
+
+
+@pytest.mark.lab
 def test_settings_are_for_those_with_the_token(kit: Any) -> None:
     async def test() -> None:
         async with kit.running(kit.layout, kit.folder, EAST) as services:
@@ -151,7 +244,7 @@ def test_over_the_limit_critical_requests_are_shed_last(kit: Any) -> None:
         upstream, pool = _Upstream(), Pool()
         async with await start_server("127.0.0.1", 0, upstream.handle) as server:
             members = Upstreams(Caller(pool, Rules()), [_callee("members-east-a", server)])
-            gateway = Gateway(kit.layout.node(EAST), "t", members, members, kit.layout)
+            gateway = Gateway(kit.layout.node(EAST), "t", members, members, kit.layout, GeoRules(kit.layout))
             gateway.settings = Settings().changed({"limit": {"concurrency": 10}})
 
             async def ask(path: str) -> Response:

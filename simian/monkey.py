@@ -8,7 +8,7 @@ entry-point group (``simian.monkeys``) as anybody's; files in folders that the o
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import IntEnum
 from pathlib import Path
@@ -113,7 +113,7 @@ class Found:
         if found.name in self.monkeys and self.monkeys[found.name].function is not found.function:
             self.broken.append((origin, f"a monkey called {found.name!r} exists already; name this one otherwise"))
             return
-        self.monkeys[found.name] = Monkey(found.name, found.radius, found.function, origin)
+        self.monkeys[found.name] = replace(found, origin=origin)
 
 
 def load_module(path: Path) -> ModuleType:

@@ -56,7 +56,7 @@ class Experiment(Part):
     abort: Annotated[tuple[AbortPart, ...], Many] = ()
     recover_within_s: Duration = Field(60.0, alias="recover_within")
     radius: Radius | None = None
-    verify: Annotated[tuple[Name, ...], Many] = ()
+    verify: Annotated[tuple[Literal["nothing lost", "nothing stale", "converged"], ...], Many] = ()
     exposure: Literal["required", "assumed"] = "required"
     tags: Annotated[tuple[Name, ...], Many] = ()
 

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,9 @@ from .layout import MAX_NUMBER, Layout, NodeSpec
 from .manifest import ADDRESS_TAKEN, UP, Files, LabError, Manifest
 from .processes import end_all, wait_for_end
 from .readiness import ready
+from .real import PARTS, find_parts
 
-__all__ = ["LabError", "Manifest", "down", "logs", "manifest_path", "status", "up"]
+__all__ = ["PARTS", "LabError", "Manifest", "down", "find_parts", "logs", "manifest_path", "real", "status", "up"]
 
 _POLL_S = 0.02
 _SUPERVISOR_S = 30.0  # imports and thirty forks, on a machine that is busy with other things
@@ -47,6 +48,7 @@ def up(
     held: frozenset[str] = frozenset(),
     timeout_s: float = 30.0,
     own_addresses: bool | None = None,
+    real: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Ensure that the lab is up and every node that is not held is ready; content when it is up already.
 
@@ -54,16 +56,27 @@ def up(
     or a node is not ready after ``timeout_s``; then nothing is left behind. ``number`` says which addresses (the first
     that are free when ``None``), ``rate`` the users' requests a second, ``held`` the nodes that shall stay down,
     ``own_addresses`` whether each node has an address of its own or all share 127.0.0.1 (as this system allows when
-    ``None``).
+    ``None``), ``real`` the programs to take the place of stand-ins, as ``find_parts`` returns them: a lab that is up
+    without one of them is a ``LabError``.
     """
-    wish = _Wish(seed, number, rate, held, timeout_s, own_addresses)
+    wish = _Wish(seed, number, rate, held, timeout_s, own_addresses, real or {})
     files = Files.inside(folder)
     with _alone(files):
         manifest = _living(files)
         if manifest is None:
             _take_down(files)
             manifest = _bring_up(files, wish)
+        _check_real(manifest, wish.real)
     return manifest
+
+
+def _check_real(manifest: Manifest, wished: Mapping[str, str]) -> None:
+    missing = sorted(wished.keys() - manifest.real.keys())
+    if missing:
+        raise LabError(
+            f"the lab is up already, with stand-ins in the place of the real {', '.join(missing)}; "
+            "take it down first, then bring it up with them"
+        )
 
 
 def down(folder: Path) -> bool:
@@ -91,6 +104,12 @@ def status(folder: Path) -> list[dict[str, Any]]:
     manifest = Manifest.read(files.manifest)
     with ThreadPoolExecutor(len(manifest.layout.nodes)) as pool:
         return [_supervisor_row(manifest), *pool.map(lambda node: _row(manifest, node), manifest.layout.nodes)]
+
+
+def real(folder: Path) -> list[str]:
+    """The parts of the lab that are real programs in the place of stand-ins; none when no lab is up."""
+    path = Files.inside(folder).manifest
+    return sorted(Manifest.read(path).real) if path.exists() else []
 
 
 def logs(folder: Path, node: str, lines: int = 50) -> list[str]:
@@ -152,6 +171,7 @@ class _Wish:
     held: frozenset[str]
     timeout_s: float
     own_addresses: bool | None
+    real: Mapping[str, str]
 
 
 @contextlib.contextmanager
@@ -203,7 +223,7 @@ def _bring_up(files: Files, wish: _Wish) -> Manifest:
                 f"{', '.join(node.name for node in layout.nodes)}"
             )
         files.make([node.name for node in layout.nodes])
-        first = Manifest.first(files, layout, seed=wish.seed, rate=wish.rate, held=wish.held)
+        first = Manifest.first(files, layout, seed=wish.seed, rate=wish.rate, held=wish.held, real=wish.real)
         first.write()
         write_configuration(first)
         try:

@@ -110,7 +110,10 @@ class Process:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The lab as it is; ``processes`` by the name of the node, ``rate`` in users' requests a second."""
+    """The lab as it is; ``processes`` by the name of the node, ``rate`` in users' requests a second.
+
+    ``real``: the programs in the place of stand-ins, by the name of the part (``toxiproxy``).
+    """
 
     files: Files
     layout: Layout
@@ -120,12 +123,15 @@ class Manifest:
     started: float
     supervisor: Identity | None
     processes: Mapping[str, Process]
+    real: Mapping[str, str]
 
     @classmethod
-    def first(cls, files: Files, layout: Layout, *, seed: int, rate: float, held: frozenset[str]) -> "Manifest":
+    def first(
+        cls, files: Files, layout: Layout, *, seed: int, rate: float, held: frozenset[str], real: Mapping[str, str]
+    ) -> "Manifest":
         """The manifest of a lab no node of which was started yet."""
         processes = {node.name: Process(_command(files, node), held=node.name in held) for node in layout.nodes}
-        return cls(files, layout, seed, rate, secrets.token_hex(16), time.time(), None, processes)
+        return cls(files, layout, seed, rate, secrets.token_hex(16), time.time(), None, processes, real)
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
@@ -149,6 +155,7 @@ class Manifest:
             shape["started"],
             Identity.from_json(shape["supervisor"]),
             {node["name"]: Process.from_json(node) for node in shape["nodes"]},
+            shape.get("real", {}),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -167,6 +174,7 @@ class Manifest:
             "rate": self.rate,
             "started": self.started,
             "token": self.token,
+            "real": dict(self.real),
             "nodes": nodes,
             **layout,
             "supervisor": {

@@ -6,6 +6,8 @@ when its address is taken; the supervisor starts it again. Nothing is printed: `
 
 ``python -m simian_lab.node NAME --manifest PATH`` is a node without a supervisor: the same process, its log and its
 data where they always are.
+
+Where a real program plays a service, the node's process becomes that program: same pid, same start time, same log.
 """
 
 import argparse
@@ -13,16 +15,19 @@ import asyncio
 import importlib
 import logging
 import os
+import shlex
 import signal
 import sys
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .layout import Layout, NodeSpec
 from .manifest import Files, LabError, Manifest
 from .processes import Identity
+from .real import PARTS
 
 MODULES = {
     "gateway": "gateway",
@@ -34,6 +39,7 @@ MODULES = {
     "dns": "dns",
 }  # the users are no module of the lab
 Serve = Callable[["NodeContext"], Awaitable[None]]
+Be = Callable[["NodeContext"], int]  # is a node until it is told to end; the exit code
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,15 @@ def load(service: str) -> Serve:
     module = importlib.import_module(f".{MODULES[service]}", __package__)
     serve: Serve = module.serve
     return serve
+
+
+def being(manifest: Manifest, service: str) -> Be:
+    """How to be a node of this service: the lab's own program, or the real one that the manifest names."""
+    for name, program in manifest.real.items():
+        if PARTS[name].service == service:
+            module = importlib.import_module(f".{PARTS[name].module}", __package__)
+            return partial(become, partial(module.command, program))
+    return partial(run, load(service))
 
 
 def context_of(manifest: Manifest, name: str) -> NodeContext:
@@ -90,9 +105,21 @@ def _highest_descriptor() -> int:
     return max(int(name) for name in os.listdir("/proc/self/fd"))
 
 
+def become(command_of: Callable[[NodeContext], tuple[str, ...]], context: NodeContext) -> int:
+    """Let a program take this process's place; returns, with the exit code, only when it cannot be started."""
+    _log_to_stderr()
+    try:
+        command = command_of(context)
+        context.log.info("up as %s on %s: %s", context.incarnation, context.spec.address, shlex.join(command))
+        os.execv(command[0], command)
+    except OSError as error:
+        context.log.error("cannot go on: %s", error)
+    return 1
+
+
 def run(serve: Serve, context: NodeContext) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. What ended it otherwise is in the log."""
-    logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s", level=logging.INFO, force=True)
+    _log_to_stderr()
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve_until_told(serve, context))
@@ -105,6 +132,10 @@ def run(serve: Serve, context: NodeContext) -> int:
         context.log.exception("ended by an error")
         return 1
     return 0
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s", level=logging.INFO, force=True)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -139,9 +170,9 @@ def main() -> int:
     known = [node.name for node in manifest.layout.nodes if node.service in MODULES]
     if options.name not in known:
         parser.error(f"no node is called {options.name}; there are {', '.join(known)}")
-    serve = load(manifest.layout.node(options.name).service)
+    be = being(manifest, manifest.layout.node(options.name).service)
     take_over(manifest.files, options.name)
-    return run(serve, context_of(manifest, options.name))
+    return be(context_of(manifest, options.name))
 
 
 if __name__ == "__main__":

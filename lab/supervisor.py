@@ -23,7 +23,7 @@ from typing import Any
 
 from .layout import NodeSpec
 from .manifest import ADDRESS_TAKEN, UP, Manifest, Process
-from .node import MODULES, Serve, context_of, load, run, take_over
+from .node import MODULES, Be, being, context_of, take_over
 from .processes import Identity, end_all, start_time_of
 
 _FIRST_RESTART_S, _LAST_RESTART_S, _STEADY_S = 0.2, 5.0, 5.0
@@ -51,11 +51,11 @@ class _Caller:
 
 
 class Supervisor:
-    """Keeps the nodes of one lab running; ``serves`` by service, a node of any other is started by its command."""
+    """Keeps the nodes of one lab running; ``beings`` by service, a node of any other is started by its command."""
 
-    def __init__(self, manifest: Manifest, serves: Mapping[str, Serve], control: socket.socket) -> None:
+    def __init__(self, manifest: Manifest, beings: Mapping[str, Be], control: socket.socket) -> None:
         self._manifest = manifest
-        self._serves = serves
+        self._beings = beings
         self._children = {node.name: _Child(node) for node in manifest.layout.nodes}
         self._selector = selectors.DefaultSelector()
         self._control = control
@@ -67,8 +67,8 @@ class Supervisor:
         """Fork every node that is not held; the manifest is complete afterwards."""
         gc.collect()
         gc.freeze()  # a collection in a node would otherwise write to, and so copy, every page it shares with us
-        forked = [child for child in self._children.values() if child.spec.service in self._serves]
-        others = [child for child in self._children.values() if child.spec.service not in self._serves]
+        forked = [child for child in self._children.values() if child.spec.service in self._beings]
+        others = [child for child in self._children.values() if child.spec.service not in self._beings]
         for batch in (forked, others):  # a node started by its command reads the manifest
             for child in batch:
                 if not self._process(child).held:
@@ -142,11 +142,11 @@ class Supervisor:
             for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             take_over(self._manifest.files, spec.name)
-            serve = self._serves.get(spec.service)
-            if serve is None:
+            be = self._beings.get(spec.service)
+            if be is None:
                 command = self._manifest.processes[spec.name].command
                 os.execv(command[0], command)
-            code = run(serve, context_of(self._manifest, spec.name))
+            code = be(context_of(self._manifest, spec.name))
         except BaseException:
             logging.getLogger(spec.name).exception("could not be started")
         finally:
@@ -323,7 +323,7 @@ def _begin(path: Path) -> Supervisor | None:
         log.error("control socket: %s", error)
         return None
     services = {node.service for node in manifest.layout.nodes} & set(MODULES)
-    supervisor = Supervisor(manifest, {service: load(service) for service in sorted(services)}, control)
+    supervisor = Supervisor(manifest, {service: being(manifest, service) for service in sorted(services)}, control)
     supervisor.start_all()
     return supervisor
 

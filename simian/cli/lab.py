@@ -1,5 +1,7 @@
 """``simian lab``: the embedded two-region system."""
 
+import os
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -29,22 +31,42 @@ def up(
     ctx: typer.Context,
     flavour: Flavour = "process",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the users' dice.")] = 0,
+    real: Annotated[
+        str, typer.Option("--real", metavar="PART,…", help="Real programs in place of stand-ins: toxiproxy.")
+    ] = "",
 ) -> int:
     """Bring the lab up; a second time does nothing."""
     _only_process(flavour)
-    manifest = lab_up(seed)
+    manifest = lab_up(seed, real_parts(real, os.environ))
+    nodes, parts = len(manifest.layout.nodes), sorted(manifest.real)
     if ctx.obj.json:
-        print_json({"lab": manifest.layout.system, "nodes": len(manifest.layout.nodes), "folder": str(lab_state().lab)})
+        print_json({"lab": "up", "nodes": nodes, "real": parts, "folder": str(lab_state().lab)})
         return 0
-    print(f"the lab is up: {len(manifest.layout.nodes)} nodes in two regions; try: simian gorilla")
+    told = f", with the real {', '.join(parts)}" if parts else ""
+    print(f"the lab is up: {nodes} nodes in two regions{told}; try: simian gorilla")
     return 0
 
 
-def lab_up(seed: int) -> Any:
-    """Bring it up and return its manifest. Raises DriverError with the lab's own words."""
+def real_parts(listed: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """The programs of the parts listed, by part. Raises UsageError for an unknown part, DriverError for a missing."""
+    control = _control()
+    names = [name.strip() for name in listed.split(",") if name.strip()]
+    unknown = [name for name in names if name not in control.PARTS]
+    if unknown:
+        raise UsageError(
+            f"--real {', '.join(unknown)}: there is no such real part; there is: {', '.join(control.PARTS)}"
+        )
+    try:
+        return dict(control.find_parts(names, environment))
+    except control.LabError as error:
+        raise DriverError(str(error)) from error
+
+
+def lab_up(seed: int, real: Mapping[str, str] | None = None) -> Any:
+    """Bring it up and return its manifest; ``real`` as ``real_parts``. Raises DriverError with the lab's own words."""
     control = _control()
     try:
-        return control.up(lab_state().path, seed=seed)
+        return control.up(lab_state().path, seed=seed, real=real)
     except control.LabError as error:
         raise DriverError(str(error)) from error
 
@@ -73,15 +95,16 @@ def status(ctx: typer.Context, flavour: Flavour = "process") -> int:
     _only_process(flavour)
     control = _control()
     try:
-        nodes = control.status(lab_state().path)
+        nodes, real = control.status(lab_state().path), control.real(lab_state().path)
     except control.LabError as error:
         raise DriverError(str(error)) from error
     if ctx.obj.json:
-        print_json({"nodes": nodes})
+        print_json({"nodes": nodes, "real": real})
     elif not nodes:
         print('no lab is up; "simian lab up" brings it up')
     else:
         print_table(list(nodes[0]), [list(node.values()) for node in nodes])
+        print(f"real: {', '.join(real) or 'nothing; all parts are stand-ins'}")
     return 0
 
 

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import socketserver
@@ -19,6 +18,8 @@ from typing import Any
 import pytest
 from simian_lab import control as lab_control
 from simian_lab.layout import Layout
+
+from ..real_parts import part_missing, real_part
 
 HERE = Path(__file__).parent
 PATIENCE_S = 30.0  # a shared machine can be slow; nobody waits that long when all is well
@@ -36,14 +37,6 @@ def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_
 @pytest.fixture(name="until", scope="session")
 def until_fixture() -> Callable[..., Any]:
     return until
-
-
-def part_missing(part: str, why: str) -> None:
-    """Skip, saying why, unless ``SIMIAN_REQUIRE`` names this real part: then it is a failure."""
-    required = os.environ.get("SIMIAN_REQUIRE", "").replace(" ", "").split(",")
-    if part in required:
-        pytest.fail(f"{part} is required (SIMIAN_REQUIRE) and missing: {why}")
-    pytest.skip(f"no {part}: {why}")
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -81,10 +74,7 @@ asyncio.run(main())
 def toxiproxy_command(kind: str, port: int) -> list[str]:
     if kind == "stand-in":
         return [sys.executable, "-c", STAND_IN, str(port)]
-    program = os.environ.get("SIMIAN_TOXIPROXY") or shutil.which("toxiproxy-server")
-    if not program or not os.access(program, os.X_OK):
-        part_missing("toxiproxy", "put toxiproxy-server 2.12 on PATH or its path into SIMIAN_TOXIPROXY")
-    return [str(program), "-host", "127.0.0.1", "-port", str(port)]
+    return [real_part("toxiproxy"), "-host", "127.0.0.1", "-port", str(port)]
 
 
 class RawApi:

@@ -141,6 +141,7 @@ class _Storing:
     size_b: int
     noreply: bool
     refusal: bytes | None
+    cas: int | None = None
 
 
 class CacheConnection(asyncio.BufferedProtocol):
@@ -204,7 +205,7 @@ class CacheConnection(asyncio.BufferedProtocol):
         verb = words[0] if words else b""
         if verb in (b"get", b"gets"):
             return self._get(words[1:], with_cas=verb == b"gets")
-        if verb in (b"set", b"add", b"replace"):
+        if verb in (b"set", b"add", b"replace", b"cas"):
             return self._begin_store(words)
         other = _COMMANDS.get(verb)
         if other is None:
@@ -227,16 +228,19 @@ class CacheConnection(asyncio.BufferedProtocol):
         return b"".join(parts) + b"END\r\n"
 
     def _begin_store(self, words: list[bytes]) -> bytes:
-        noreply = len(words) == 6 and words[5] == b"noreply"
+        verb, numbers = words[0], 4 if words[0] == b"cas" else 3
+        noreply = len(words) == 3 + numbers and words[-1] == b"noreply"
         try:
             key = words[1]
-            flags, exptime, size_b = (int(word) for word in words[2:5])
+            flags, exptime, size_b, *cas = (int(word) for word in words[2 : 2 + numbers])
         except (ValueError, IndexError):
             return _BAD_FORMAT if len(words) > 4 else b"ERROR\r\n"
+        if verb == b"cas" and not cas:
+            return b"ERROR\r\n"
         if len(key) > KEY_LIMIT or size_b < 0 or not 0 <= flags < 1 << 32:
             return _BAD_FORMAT
         refusal = b"SERVER_ERROR object too large for cache\r\n" if size_b > ITEM_LIMIT_B - _OVERHEAD_B else None
-        self._storing = _Storing(words[0], key, flags, exptime, size_b, noreply, refusal)
+        self._storing = _Storing(verb, key, flags, exptime, size_b, noreply, refusal, *cas)
         return b""
 
     def _store(self, storing: _Storing) -> bytes | None:
@@ -267,7 +271,10 @@ class CacheConnection(asyncio.BufferedProtocol):
         return storing.refusal
 
     def _put(self, storing: _Storing, block: bytes) -> bytes:
-        present = self._items.peek(storing.key) is not None
+        item = self._items.peek(storing.key)
+        present = item is not None
+        if storing.verb == b"cas" and (item is None or item.cas != storing.cas):
+            return b"EXISTS\r\n" if present else b"NOT_FOUND\r\n"
         if (storing.verb == b"add" and present) or (storing.verb == b"replace" and not present):
             return b"NOT_STORED\r\n"
         self._items.put(storing.key, block, storing.flags, storing.exptime)

@@ -16,7 +16,7 @@ from simian_filters.rules import Rules
 
 from .calls import Callee, Caller, nearest_first
 from .http import HttpError, Pool, Request, Response, json_response
-from .members_caches import Caches
+from .members_caches import FRESH_S, Caches, packed
 from .members_invalidation import QUEUE, Announcer, Invalidator
 from .members_store import StoreClient, StoreDown
 from .node import NodeContext
@@ -26,7 +26,6 @@ from .trace import REGION, SERVED_BY, Trace
 
 CAPACITY_RPS = 250.0
 TITLES = 500
-FRESH_S = 1.0  # what took longer must not overwrite what others may have written to the caches meanwhile
 _MEMBER = re.compile(r"[A-Za-z0-9._@-]{1,100}")
 _LOAD_WINDOW_S = 5.0
 
@@ -118,7 +117,7 @@ class Members:
         stored = await self._store.get(key, trace)
         shown = {"value": absent if stored.value is None else stored.value, "timestamp_us": stored.timestamp_us}
         if time.monotonic() - started < FRESH_S:
-            self._caches.fill(key, json.dumps(shown, separators=(",", ":")).encode(), trace)
+            self._caches.fill(key, packed(**shown), trace)
         return shown
 
     async def _profile(self, member: str, trace: Trace) -> Any:
@@ -148,15 +147,14 @@ class Members:
         title = request.query.get("title") or _title(member, at_us)
         value = {"title": title, "position_s": _whole(request.query.get("position_s"), at_us // 1_000_000 % 7200)}
         key = f"progress:{member}"
-        shown = {"value": value, "timestamp_us": at_us}
-        written = False
+        started, written, kept = time.monotonic(), False, False
         try:
-            await self._store.put(key, value, at_us, trace)
+            kept = await self._store.put(key, value, at_us, trace)
             written = True
         finally:
             # A write that failed, or was given up, may have been made all the same: the caches must not hide it.
-            if written and time.time_ns() // 1000 - at_us < FRESH_S * 1e6:
-                self._caches.put(key, json.dumps(shown, separators=(",", ":")).encode(), trace)
+            if kept and time.monotonic() - started < FRESH_S:
+                self._caches.put(key, packed(value, at_us), trace)
             else:
                 self._caches.drop(key, trace)
             self._announcer.announce(key, at_us if written else 0, trace)
@@ -192,7 +190,7 @@ async def serve(context: NodeContext) -> None:
     service = Service(context, rules, members.route)
     try:
         async with await service.listen(), asyncio.TaskGroup() as tasks:
-            for loop in (announcer.run(), invalidator.run(), caches.catch_up()):
+            for loop in (announcer.run(), invalidator.run(), caches.catch_up(), caches.look_again()):
                 tasks.create_task(loop)
     finally:
         await caches.aclose()

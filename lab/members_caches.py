@@ -1,8 +1,11 @@
 """The caches of a region as a members node sees them: read from the nearest, written to all, never in the way."""
 
 import asyncio
+import json
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from .calls import Callee, Caller, Health
 from .http import HttpError
@@ -14,8 +17,48 @@ DEEP_TRY_S = 2.0
 EXPIRES_S = 300
 READ_TRIES = 2
 STALE_LIMIT = 10_000
+FRESH_S = 0.5  # what took longer must not get into the caches: it may be outdated by now
+AGAIN_S = FRESH_S + 0.7  # when nobody can be about to keep any more what was read before; and what calls take
 _CATCH_UP_S = 0.5
+_LOOK_S = 0.2
+_PUT_TRIES = 3
 TASK_LIMIT = 2_000
+
+
+def packed(value: Any, timestamp_us: int) -> bytes:
+    """A value and its time as they are kept in a cache."""
+    return json.dumps({"value": value, "timestamp_us": timestamp_us}, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _rank(item: bytes) -> tuple[int, str]:
+    """The larger wins, as in the store: the later, of two at the same time the larger value. Nonsense never wins."""
+    try:
+        shape = json.loads(item)
+        value, timestamp_us = shape["value"], int(shape["timestamp_us"])
+    except (ValueError, KeyError, TypeError):
+        return -1, ""
+    return timestamp_us, "" if value is None else json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+Act = Callable[[Memcache], Awaitable[None]]
+
+
+async def _put(memcache: Memcache, key: str, item: bytes) -> None:
+    for _ in range(_PUT_TRIES):
+        there = await memcache.gets(key)
+        if there is None:
+            done = await memcache.add(key, item, EXPIRES_S)
+        else:
+            done = _rank(there.value) >= _rank(item) or await memcache.cas(key, item, EXPIRES_S, there.cas)
+        if done:
+            return
+    await memcache.delete(key)  # others are busy with it: the next reader fetches what has come of it
+
+
+async def _outdate(memcache: Memcache, key: str, item: bytes) -> None:
+    there = await memcache.get(key)
+    if there is not None and _rank(there) < _rank(item):
+        await memcache.delete(key)
 
 
 @dataclass(slots=True)
@@ -36,6 +79,7 @@ class Caches:
         self._callees = list(callees)
         self._health = Health()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._again: deque[tuple[float, str, Act]] = deque()
         self.stale_dropped = self.hits = self.misses = 0
 
     async def get(self, key: str, trace: Trace) -> bytes | None:
@@ -80,15 +124,37 @@ class Caches:
             if zonal.memcache.offer(key, value, EXPIRES_S):
                 trace.started(zonal.callee.name)
 
-    def put(self, key: str, value: bytes, trace: Trace) -> None:
-        """Keep what was written; not waited for."""
-        self._to_all(key, trace, lambda memcache: memcache.set(key, value, EXPIRES_S))
+    def put(self, key: str, item: bytes, trace: Trace) -> None:
+        """Keep what was written, unless something newer is there; not waited for."""
+        self._to_all(key, trace, lambda memcache: _put(memcache, key, item))
 
     def drop(self, key: str, trace: Trace) -> None:
-        """Ensure that it is gone; not waited for."""
-        self._to_all(key, trace, lambda memcache: memcache.delete(key))
+        """Ensure that it is gone, and that nobody keeps what was read before; not waited for."""
+        self._now_and_again(key, trace, lambda memcache: memcache.delete(key))
 
-    def _to_all(self, key: str, trace: Trace, act: Callable[[Memcache], Awaitable[None]]) -> None:
+    def outdate(self, key: str, item: bytes, trace: Trace) -> None:
+        """Ensure that nothing older than this is there, or will be; not waited for."""
+        self._now_and_again(key, trace, lambda memcache: _outdate(memcache, key, item))
+
+    def _now_and_again(self, key: str, trace: Trace, act: Act) -> None:
+        self._to_all(key, trace, act)
+        self._again.append((asyncio.get_running_loop().time() + AGAIN_S, key, act))
+        if len(self._again) > STALE_LIMIT:
+            self._act_again()
+
+    def _act_again(self) -> None:
+        _, key, act = self._again.popleft()
+        self._to_all(key, Trace(self._node), act)
+
+    async def look_again(self) -> None:
+        """Until cancelled: do again what is to be done twice, when its time has come."""
+        while True:
+            now = asyncio.get_running_loop().time()
+            while self._again and self._again[0][0] <= now:
+                self._act_again()
+            await asyncio.sleep(_LOOK_S)
+
+    def _to_all(self, key: str, trace: Trace, act: Act) -> None:
         for zonal in self._zonal.values():
             trace.started(zonal.callee.name)
             if len(self._tasks) >= TASK_LIMIT or key in zonal.stale:
@@ -98,7 +164,7 @@ class Caches:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _act(self, zonal: _Zonal, key: str, act: Callable[[Memcache], Awaitable[None]]) -> None:
+    async def _act(self, zonal: _Zonal, key: str, act: Act) -> None:
         try:
             await self._hold_back(Trace(self._node), zonal.callee, TRY_S)
             await act(zonal.memcache)

@@ -1,4 +1,4 @@
-"""Keeping the other region's caches from being stale: announce writes here, delete there what was announced.
+"""Keeping the other region's caches from being stale: announce writes here, delete there what they outdate.
 
 A writer posts to its own region's queue and the other region pulls across the link, so a cut delays and loses nothing.
 """
@@ -9,19 +9,19 @@ import logging
 from collections import deque
 
 from .http import HttpError
-from .members_caches import Caches
+from .members_caches import Caches, packed
 from .members_store import StoreClient, StoreDown
 from .sqs import NoSuchQueue, Received, Sqs
 from .trace import Trace
 
 QUEUE = "invalidations"
 WAITING_LIMIT = 10_000
-MAX_RECEIVES = 150
+MAX_RECEIVES = 300
 _BATCH = 10
 _POLL_S = 5
-_HIDDEN_S = 2
+_HIDDEN_S = 1
+_SOON_S = 0.25  # an announcement is often a little ahead of the write itself
 _PAUSE_S = 0.3
-_AGAIN_S = 0.3
 _log = logging.getLogger(__name__)
 
 
@@ -75,11 +75,10 @@ async def _pause(queue: Sqs, error: HttpError) -> None:
 
 
 class Invalidator:
-    """Pulls the other region's announcements and deletes their keys from all caches of this region."""
+    """Pulls the other region's announcements and takes what they outdate out of all caches of this region."""
 
     def __init__(self, queue: Sqs, caches: Caches, store: StoreClient, node: str) -> None:
         self._queue, self._caches, self._store, self._node = queue, caches, store, node
-        self._again: set[asyncio.Task[None]] = set()
         self.done = 0
 
     async def run(self) -> None:
@@ -87,7 +86,8 @@ class Invalidator:
         while True:
             try:
                 received = await self._queue.receive(wait_s=_POLL_S, hidden_s=_HIDDEN_S)
-                done = [each.receipt for each in received if await self._invalidate(each)]
+                settled = await asyncio.gather(*map(self._invalidate, received))
+                done = [each.receipt for each, is_settled in zip(received, settled, strict=True) if is_settled]
                 if done:
                     await self._queue.delete(done)
                     self.done += len(done)
@@ -95,7 +95,7 @@ class Invalidator:
                 await _pause(self._queue, error)
 
     async def _invalidate(self, received: Received) -> bool:
-        """Delete one key; whether that settles it.
+        """Take what one write outdates out of the caches; whether that settles it.
 
         While the write itself has not been replicated to this region, the next reader would fill the caches with the
         old value: then the message stays, and comes again. After ``MAX_RECEIVES`` it is let go: such a write was lost,
@@ -107,23 +107,24 @@ class Invalidator:
         except (ValueError, KeyError, TypeError):
             _log.warning("an announcement that makes no sense was thrown away: %r", received.body[:200])
             return True
+        for pause_s in (_SOON_S, 0.0) if received.receives == 1 else (0.0,):
+            if await self._settled(key, timestamp_us):
+                return True
+            await asyncio.sleep(pause_s)
+        if received.receives < MAX_RECEIVES:
+            return False
+        self._caches.drop(key, Trace(self._node))
+        return True
+
+    async def _settled(self, key: str, timestamp_us: int) -> bool:
+        """Whether the store has what was announced; then nothing older is in the caches."""
         trace = Trace(self._node)
         try:
-            settled = (await self._store.get(key, trace)).timestamp_us >= timestamp_us
+            found = await self._store.get(key, trace)
         except (StoreDown, HttpError):
-            settled = False
-        self._caches.drop(key, trace)
-        if settled:
-            self._drop_again(key)
-        return settled or received.receives >= MAX_RECEIVES
-
-    def _drop_again(self, key: str) -> None:
-        """A reader that had read the old value just before may still fill it in: so once more, a little later."""
-
-        async def later() -> None:
-            await asyncio.sleep(_AGAIN_S)
-            self._caches.drop(key, Trace(self._node))
-
-        task = asyncio.get_running_loop().create_task(later())
-        self._again.add(task)
-        task.add_done_callback(self._again.discard)
+            return False
+        if found.timestamp_us < timestamp_us:
+            return False
+        # What is as new stays: it was read, written or warmed since.
+        self._caches.outdate(key, packed(found.value, found.timestamp_us), trace)
+        return True

@@ -38,12 +38,16 @@ class StoreClient:
         answer = await self._ask(trace, "GET", key)
         return self._found(answer)
 
-    async def put(self, key: str, value: Any, timestamp_us: int, trace: Trace) -> None:
-        """Write; done when a quorum has it. Raises StoreDown."""
+    async def put(self, key: str, value: Any, timestamp_us: int, trace: Trace) -> bool:
+        """Write; done when a quorum has it. False: a newer one was there already, and stays. Raises StoreDown."""
         body = json.dumps({"value": value, "timestamp_us": timestamp_us}, separators=(",", ":")).encode()
         answer = await self._ask(trace, "PUT", key, body)
         if answer.status != 200:
             raise StoreDown(f"the store refused the write: {answer.body.decode('utf-8', 'replace')[:200]}")
+        try:
+            return bool(answer.json()["kept"])
+        except (ValueError, KeyError, TypeError):
+            return False  # then nothing relies on it
 
     async def probe(self, trace: Trace) -> bool:
         """Whether the nearest store node answers with a quorum, however slowly."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import cast
 
 from .http import Closed, ConnectRefused, HttpError, Malformed, TimedOut
@@ -10,6 +11,17 @@ from .http_message import VIEW
 
 WAITING_LIMIT = 1000
 OFFER_LIMIT_B = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What a cache has of a key. ``cas`` changes with every storing; 0 when it was not asked for."""
+
+    value: bytes
+    cas: int
+
+
+Told = bytes | Item | None  # a line, an item, or the end of an answer without any
 
 
 class CacheBusy(HttpError):
@@ -22,8 +34,9 @@ class _Connection(asyncio.BufferedProtocol):
     """Sends commands and matches the answers, which come in order."""
 
     def __init__(self) -> None:
-        self._waiting: deque[asyncio.Future[bytes | None]] = deque()
+        self._waiting: deque[asyncio.Future[Told]] = deque()
         self._pending = bytearray()
+        self._stats: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self.usable = True
 
@@ -47,9 +60,9 @@ class _Connection(asyncio.BufferedProtocol):
             if not future.done():
                 future.set_exception(reason)
 
-    def send(self, command: bytes) -> "asyncio.Future[bytes | None]":
-        """The answer to come: the value of a ``get`` (``None``: a miss), else the line."""
-        future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+    def send(self, command: bytes) -> "asyncio.Future[Told]":
+        """The answer to come: the item of a ``get`` (``None``: a miss), else the line, of ``stats`` all lines."""
+        future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
         if not self.usable or self._transport is None:
             future.set_exception(Closed("the connection to the cache is closed"))
         elif len(self._waiting) >= WAITING_LIMIT:
@@ -80,19 +93,28 @@ class _Connection(asyncio.BufferedProtocol):
         if end < 0:
             return False
         line = bytes(self._pending[:end])
-        if not line.startswith(b"VALUE "):
-            del self._pending[: end + 2]
-            self._give(None if line == b"END" else line)
-            return True
-        length = int(line.split()[3])
-        if len(self._pending) < end + 2 + length + 7:
-            return False
-        value = bytes(self._pending[end + 2 : end + 2 + length])
-        del self._pending[: end + 2 + length + 7]  # the value, its line end, and END
-        self._give(value)
+        if line.startswith(b"VALUE "):
+            return self._answer_item(line.split(), end + 2)
+        del self._pending[: end + 2]
+        if line.startswith(b"STAT "):
+            self._stats.append(line)
+        elif line == b"END":
+            told, self._stats = b"\n".join(self._stats), []
+            self._give(told or None)
+        else:
+            self._give(line)
         return True
 
-    def _give(self, answer: bytes | None) -> None:
+    def _answer_item(self, words: list[bytes], start: int) -> bool:
+        length = int(words[3])
+        if len(self._pending) < start + length + 7:
+            return False
+        value = bytes(self._pending[start : start + length])
+        del self._pending[: start + length + 7]  # the value, its line end, and END
+        self._give(Item(value, int(words[4]) if len(words) > 4 else 0))
+        return True
+
+    def _give(self, answer: Told) -> None:
         if not self._waiting:
             self.close(Malformed("the cache speaks without having been asked"))
         elif not (future := self._waiting.popleft()).done():
@@ -109,17 +131,39 @@ class Memcache:
 
     async def get(self, key: str) -> bytes | None:
         """The value, or ``None``."""
-        answer = await self._ask(b"get %b\r\n" % key.encode())
-        self._refuse_errors(answer)
-        return answer
+        item = self._item(await self._ask(b"get %b\r\n" % key.encode()))
+        return item.value if item is not None else None
+
+    async def gets(self, key: str) -> Item | None:
+        """The item with its ``cas``, or ``None``."""
+        return self._item(await self._ask(b"gets %b\r\n" % key.encode()))
 
     async def set(self, key: str, value: bytes, expires_in_s: int) -> None:
         """Keep a value."""
         self._expect(await self._ask(self._storing(b"set", key, value, expires_in_s)), b"STORED")
 
+    async def add(self, key: str, value: bytes, expires_in_s: int) -> bool:
+        """Keep a value unless there is one; whether it is kept."""
+        answer = await self._ask(self._storing(b"add", key, value, expires_in_s))
+        return self._expect(answer, b"STORED", b"NOT_STORED") == b"STORED"
+
+    async def cas(self, key: str, value: bytes, expires_in_s: int, cas: int) -> bool:
+        """Keep a value in place of the item of this ``cas``; false when that is not there any more."""
+        answer = await self._ask(self._storing(b"cas", key, value, expires_in_s, b" %d" % cas))
+        return self._expect(answer, b"STORED", b"EXISTS", b"NOT_FOUND") == b"STORED"
+
+    async def items(self) -> int:
+        """How many items it holds."""
+        answer = await self._ask(b"stats\r\n")
+        lines = answer.split(b"\n") if isinstance(answer, bytes) else []
+        told = [line.split()[2] for line in lines if line.startswith(b"STAT curr_items ")]
+        if not told or not told[0].isdigit():
+            raise Malformed(f"the cache told no curr_items: {answer!r:.200}")
+        return int(told[0])
+
     def offer(self, key: str, value: bytes, expires_in_s: int) -> bool:
         """Have a value kept unless there is one, if the connection is there and has room; nothing is answered."""
-        command = b"add %b 0 %d %d noreply\r\n%b\r\n" % (key.encode(), expires_in_s, len(value), value)
+        command = self._storing(b"add", key, value, expires_in_s, b" noreply")
         return self._connection is not None and self._connection.offer(command)
 
     async def connect(self) -> None:
@@ -134,22 +178,28 @@ class Memcache:
         """What it says of itself."""
         answer = await self._ask(b"version\r\n")
         self._refuse_errors(answer)
-        return (answer or b"").decode("ascii", "replace")
+        return answer.decode("ascii", "replace") if isinstance(answer, bytes) else ""
 
     @staticmethod
-    def _storing(verb: bytes, key: str, value: bytes, expires_in_s: int) -> bytes:
-        return b"%b %b 0 %d %d\r\n%b\r\n" % (verb, key.encode(), expires_in_s, len(value), value)
+    def _storing(verb: bytes, key: str, value: bytes, expires_in_s: int, more: bytes = b"") -> bytes:
+        return b"%b %b 0 %d %d%b\r\n%b\r\n" % (verb, key.encode(), expires_in_s, len(value), more, value)
 
     @staticmethod
-    def _refuse_errors(answer: bytes | None) -> None:
-        if answer is not None and answer.split(b" ", 1)[0] in (b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR"):
+    def _refuse_errors(answer: Told) -> None:
+        if isinstance(answer, bytes) and answer.split(b" ", 1)[0] in (b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR"):
             raise Malformed(answer.decode("latin-1"))
 
-    def _expect(self, answer: bytes | None, *wanted: bytes) -> None:
-        if answer not in wanted:
-            raise Malformed(f"the cache said {answer!r}")
+    def _item(self, answer: Told) -> Item | None:
+        self._refuse_errors(answer)
+        return answer if isinstance(answer, Item) else None
 
-    async def _ask(self, command: bytes) -> bytes | None:
+    @staticmethod
+    def _expect(answer: Told, *wanted: bytes) -> bytes:
+        if not isinstance(answer, bytes) or answer not in wanted:
+            raise Malformed(f"the cache said {answer!r}")
+        return answer
+
+    async def _ask(self, command: bytes) -> Told:
         connection: _Connection | None = None
         try:
             async with asyncio.timeout(self._timeout_s):

@@ -82,8 +82,8 @@ class Store:
             return _shown(await self.read(key, trace))
         if request.method == "PUT":
             row = row_to_write(key, request.body, time.time())
-            await self.write(row, trace)
-            return json_response({"key": key, "timestamp_us": row.timestamp_us})
+            best = await self.write(row, trace)
+            return json_response({"key": key, "timestamp_us": best.timestamp_us, "kept": best == row})
         return Response(405, b"GET and PUT are possible here\n", {"allow": "GET, PUT"})
 
     async def read(self, key: str, trace: Trace) -> Row | None:
@@ -108,15 +108,19 @@ class Store:
             lane.put(best, trace)
         return best
 
-    async def write(self, row: Row, trace: Trace) -> None:
-        """Kept by two replicas of the region when this returns; the others follow."""
-        self._replica.apply([row], hints_for=self._far_names)
+    async def write(self, row: Row, trace: Trace) -> Row:
+        """Kept by two replicas of the region when this returns, unless they have newer ones; the newest of theirs."""
+        here = self._replica.apply([row], hints_for=self._far_names)
         for courier in self._far:
             courier.wake()
         asked = {lane: lane.put(row, trace) for lane in self._lanes}
-        await self._first(asked, trace)
+        lane = await self._first(asked, trace)
         for name in self._far_names:
             trace.started(name)
+        there = asked[lane].result()
+        if there is not None:
+            self._replica.apply([there])
+        return newest([row, there, *here]) or row
 
     async def _first(self, asked: "dict[Lane, asyncio.Future[Row | None]]", trace: Trace) -> Lane:
         """The first peer that answers; this node's own replica makes it a quorum."""
@@ -146,9 +150,8 @@ class Store:
             puts = [row_of(shape) for shape in asked["put"]]
         except (ValueError, KeyError, TypeError) as error:
             raise BadRequest(f"no batch: {error}") from None
-        if puts:
-            self._replica.apply(puts)
-        return json_response({"got": [self._replica.get(key) for key in gets]})
+        newer = self._replica.apply(puts) if puts else []
+        return json_response({"got": [self._replica.get(key) for key in gets], "newer": newer})
 
     def _digest(self, request: Request) -> Response:
         """All buckets and one number over them; with ``bucket=N`` the rows of that one."""

@@ -100,24 +100,29 @@ class Replica:
         found = self._db.execute("SELECT value, timestamp_us, tombstone FROM kv WHERE key = ?", (key,)).fetchone()
         return Row(key, found[0], found[1], bool(found[2])) if found else None
 
-    def apply(self, rows: Iterable[Row], hints_for: Sequence[str] = ()) -> None:
-        """Keep each row that is newer than what is there, and hints of all for these peers: one transaction."""
+    def apply(self, rows: Iterable[Row], hints_for: Sequence[str] = ()) -> list[Row]:
+        """Keep each row that is newer than what is there, and hints of all for these peers: one transaction.
+
+        Returns what is newer here, and stays.
+        """
         told = list(rows)
         with self._db:
             self._db.execute("BEGIN")
-            for row in told:
-                self._apply_one(row)
+            newer = [before for row in told if (before := self._apply_one(row)) is not None]
             for peer in hints_for:
                 self._hint(peer, [row.key for row in told])
+        return newer
 
-    def _apply_one(self, row: Row) -> None:
+    def _apply_one(self, row: Row) -> Row | None:
+        """The row that is there, if it is newer."""
         before = self.get(row.key)
         if before is not None and before.rank >= row.rank:
-            return
+            return before if before.rank > row.rank else None
         bucket, fingerprint = bucket_of(row.key), row.fingerprint
         self._db.execute(_UPSERT, (*row, bucket, fingerprint))
         self.digest[bucket] ^= fingerprint ^ (before.fingerprint if before is not None else 0)
         self.keys += before is None
+        return None
 
     def bucket(self, bucket: int) -> list[Row]:
         """All rows of one bucket of the digest."""

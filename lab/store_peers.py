@@ -22,24 +22,34 @@ _LINGER_S = 0.1
 _PAUSE_S = (0.2, 1.0)  # after a delivery that failed: first, longest
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a peer said to a batch: its row of each key to get, and its rows newer than those it was to put, by key."""
+
+    got: list[Row | None]
+    newer: dict[str, Row]
+
+
 async def _post(
     caller: Caller, trace: Trace, peer: Callee, gets: list[str], puts: list[Row], timeout_s: float
-) -> list[Row | None]:
+) -> _Told:
     body = compact_json({"get": gets, "put": puts}).encode()
     answer = await caller.call(trace, peer, "POST", PATH, body=body, timeout_s=timeout_s)
-    return _rows_of(answer, len(gets))
+    return _told(answer, len(gets))
 
 
-def _rows_of(answer: Response, count: int) -> list[Row | None]:
+def _told(answer: Response, count: int) -> _Told:
     if answer.status != 200:
         raise Malformed(f"the peer answered {answer.status}")
     try:
-        rows = [row_of(shape) if shape is not None else None for shape in answer.json()["got"]]
+        shape = answer.json()
+        rows = [row_of(row) if row is not None else None for row in shape["got"]]
+        newer = [row_of(row) for row in shape["newer"]]
     except (ValueError, KeyError, TypeError) as error:
         raise Malformed(f"the peer answered with something else: {error}") from None
     if len(rows) != count:
         raise Malformed(f"the peer answered with {len(rows)} rows, {count} were asked for")
-    return rows
+    return _Told(rows, {row.key: row for row in newer})
 
 
 @dataclass(slots=True)
@@ -77,7 +87,7 @@ class Lane:
         return self._ask(key, trace)
 
     def put(self, row: Row, trace: Trace) -> "asyncio.Future[Row | None]":
-        """Done when the peer keeps the row. When that fails, a hint is left."""
+        """Done when the peer keeps the row, or a newer one, which it tells. When that fails, a hint is left."""
         return self._ask(row, trace)
 
     def _ask(self, what: str | Row, trace: Trace) -> "asyncio.Future[Row | None]":
@@ -110,17 +120,18 @@ class Lane:
         rows = [asked.what for asked in batch if isinstance(asked.what, Row)]
         try:
             keys = [str(asked.what) for asked in gets]
-            got = await _post(self._caller, trace, self.peer, keys, rows, NEAR_TIMEOUT_S)
+            told = await _post(self._caller, trace, self.peer, keys, rows, NEAR_TIMEOUT_S)
         except HttpError as error:
             self._failing = True
             self._fail(batch, error, trace)
             return
         self._failing = False
-        answers = dict(zip(map(id, gets), got, strict=True))
+        answers = dict(zip(map(id, gets), told.got, strict=True))
         for asked in batch:
             asked.trace.mark(trace.marks)
             if not asked.answer.done():
-                asked.answer.set_result(answers.get(id(asked)))
+                put = asked.what if isinstance(asked.what, Row) else None
+                asked.answer.set_result(told.newer.get(put.key) if put else answers[id(asked)])
 
     def _fail(self, batch: list[_Asked], error: HttpError, trace: Trace | None = None) -> None:
         for asked in batch:

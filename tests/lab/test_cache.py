@@ -40,6 +40,10 @@ def _talk(payload: bytes, items: Items | None = None) -> bytes:
         (b"add k 0 0 1\r\n1\r\nadd k 0 0 1\r\n2\r\nget k\r\n",
          b"STORED\r\nNOT_STORED\r\nVALUE k 0 1\r\n1\r\nEND\r\n"),
         (b"replace k 0 0 1\r\n1\r\n", b"NOT_STORED\r\n"),
+        (b"cas k 0 0 1 7\r\n1\r\n", b"NOT_FOUND\r\n"),
+        (b"set k 0 0 1\r\n1\r\ncas k 0 0 1 2\r\n2\r\ncas k 0 0 1 1\r\n3\r\ngets k\r\n",
+         b"STORED\r\nEXISTS\r\nSTORED\r\nVALUE k 0 1 2\r\n3\r\nEND\r\n"),
+        (b"cas k 0 0 1 7 noreply\r\n1\r\ncas k 0 0 1\r\n", b"ERROR\r\n"),
         (b"set k 0 0 1\r\n1\r\ndelete k\r\ndelete k\r\n", b"STORED\r\nDELETED\r\nNOT_FOUND\r\n"),
         (b"touch k 5\r\n", b"NOT_FOUND\r\n"),
         (b"set k 0 -1 1\r\n1\r\nget k\r\n", b"STORED\r\nEND\r\n"),
@@ -128,6 +132,20 @@ def test_an_offer_does_not_replace_what_is_there() -> None:
         assert await client.get("k") == b"first"
         await client.delete("k")
         assert await client.get("k") is None
+
+    _with_client(test)
+
+
+def test_what_two_write_at_once_is_seen_by_the_one_who_compares() -> None:
+    async def test(client: Memcache) -> None:
+        assert await client.gets("k") is None
+        assert await client.add("k", b"first", 60)
+        assert not await client.add("k", b"second", 60)
+        seen = await client.gets("k")
+        assert seen is not None
+        assert await client.cas("k", b"third", 60, seen.cas)
+        assert not await client.cas("k", b"fourth", 60, seen.cas)
+        assert (await client.get("k"), await client.items()) == (b"third", 1)
 
     _with_client(test)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Coroutine
 from typing import Any
@@ -175,3 +176,84 @@ def test_load_counts_the_last_seconds_only() -> None:
     now[0] += 5.1
     assert load.rps() == 0.0
     assert load.in_flight == 0
+
+
+def _item(services: Any, cache: str, key: str) -> bytes | None:
+    """What a cache has, asked straight."""
+    spec = services.layout.node(cache)
+    with socket.create_connection((spec.host, spec.port), 5) as sock, sock.makefile("rb") as lines:
+        sock.sendall(f"get {key}\r\n".encode())
+        head = lines.readline().split()
+        return lines.read(int(head[3])) if head[0] == b"VALUE" else None
+
+
+async def _times(services: Any, caches: list[str], key: str) -> list[int]:
+    """The times of what these caches have of a key."""
+    items = [await asyncio.to_thread(_item, services, cache, key) for cache in caches]
+    return [json.loads(item)["timestamp_us"] for item in items if item is not None]
+
+
+def test_an_older_write_that_comes_a_moment_later_is_not_kept_by_any_cache(kit: Any) -> None:
+    async def test() -> None:
+        async with kit.running(kit.layout, kit.folder, *_region(kit, "east")) as services:
+            caches = kit.of_region(kit.layout, "east", "cache")
+            now_us = time.time_ns() // 1000 + 60_000_000  # a clock that goes fast: no write here counts as late
+            await _trace(services, EAST, "POST", f"/progress?member=m1&at_us={now_us}&title=new")
+
+            async def have(key: str, at_us: int) -> None:
+                async def all_have() -> bool:
+                    return await _times(services, caches, key) == [at_us] * 3
+
+                await kit.eventually(all_have)
+
+            await have("progress:m1", now_us)
+            for member, at_us in (("m1", now_us - 1000), ("m2", now_us)):  # the second comes behind the first
+                await _trace(services, "members-east-b", "POST", f"/progress?member={member}&at_us={at_us}")
+            await have("progress:m2", now_us)
+            assert set(await _times(services, caches, "progress:m1")) <= {now_us}
+
+    _run(test())
+
+
+def test_an_announcement_that_overtakes_the_write_itself_leaves_no_old_value(kit: Any) -> None:
+    async def test() -> None:
+        names = [*_region(kit, "east"), *_region(kit, "west")]
+        async with kit.running(kit.layout, kit.folder, *names) as services:
+
+            async def title(node: str) -> Any:
+                return (await _trace(services, node, "GET", "/continue?member=m1"))[0]["progress"]["title"]
+
+            async def replicate(enabled: bool) -> None:
+                for zone in "abc":
+                    body = json.dumps({"enabled": enabled}).encode()
+                    answer = await services.ask("proxy-west", "POST", f"/proxies/store-east--store-west-{zone}", body)
+                    assert answer.status == 200
+
+            await _trace(services, EAST, "POST", "/progress?member=m1&title=old")
+            for zone in "abc":
+
+                async def old(zone: str = zone) -> bool:
+                    shown, hops = await _trace(services, f"members-west-{zone}", "GET", "/continue?member=m1")
+                    return bool(shown["progress"]) and hops == [f"members-west-{zone}>cache-west-{zone}+"]
+
+                await kit.eventually(old)
+            await replicate(False)
+            await _trace(services, EAST, "POST", "/progress?member=m1&title=new")
+
+            async def overtaken() -> bool:  # it was received in the west, and is there still
+                query = {"QueueUrl": "http://queue/0/invalidations", "AttributeNames": ["All"]}
+                headers = {"x-amz-target": "AmazonSQS.GetQueueAttributes"}
+                told = (await services.ask("queue-east", "POST", "/", json.dumps(query).encode(), headers)).json()
+                return bool(told["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "1")
+
+            await kit.eventually(overtaken)
+            assert await title("members-west-a") == "old"
+            await replicate(True)
+            for zone in "abc":
+
+                async def new(zone: str = zone) -> bool:
+                    return await title(f"members-west-{zone}") == "new"
+
+                await kit.eventually(new)
+
+    _run(test())

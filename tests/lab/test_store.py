@@ -201,6 +201,23 @@ def test_a_stale_replica_is_not_believed_and_is_repaired_by_the_read(kit: Any) -
 
 
 @pytest.mark.lab
+def test_a_writer_is_told_of_a_newer_write_that_only_the_other_replicas_have(kit: Any) -> None:
+    async def test() -> None:
+        async with kit.running(kit.layout, kit.folder, A, B, C) as services:
+            now_us = time.time_ns() // 1000
+            newer = json.dumps({"get": [], "put": [["k", '"new"', now_us, False]]}).encode()
+            for node in (B, C):
+                await services.ask(node, "POST", "/replicas", newer)
+            answer = (await services.ask(A, "PUT", "/kv/k", _body("old", now_us - 10))).json()
+            assert answer == {"key": "k", "timestamp_us": now_us, "kept": False}
+            assert await _has(services, A, "k", "new")
+            answer = (await services.ask(A, "PUT", "/kv/k", _body("newest", now_us + 10))).json()
+            assert answer == {"key": "k", "timestamp_us": now_us + 10, "kept": True}
+
+    _run(test())
+
+
+@pytest.mark.lab
 def test_what_no_hint_tells_of_is_found_by_comparing_digests(kit: Any) -> None:
     async def test() -> None:
         async with kit.running(kit.layout, kit.folder, B, C) as services:

@@ -173,7 +173,12 @@ class EdgeSteering:
 
     def _ask(self, name: str, place: Place, method: str, tail: str, body: Mapping[str, Any] | None = None) -> Any:
         data = json.dumps(body).encode() if body is not None else None
-        answer = call(place.service, method, tail, data, limit_s=self._limit_s, who=name)
+        try:
+            answer = call(place.service, method, tail, data, limit_s=self._limit_s, who=name)
+        except TimedOut as error:
+            if method == "GET":  # nothing that could land later
+                raise Unreachable(str(error)) from error
+            raise
         if answer.status == 401:
             raise DriverError(f"{name} refuses our token; give the same one in simian.yaml and to the gateway")
         if answer.status != 200:

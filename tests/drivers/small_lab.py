@@ -1,0 +1,310 @@
+"""A small two-region lab in this process for the suites of Steering and Observer: DNS, gateways, members.
+
+Its parts are the lab's own, run on a loop in a thread, two gateways and two members a region; the DNS may be the
+real PowerDNS.
+"""
+
+import asyncio
+import http.client
+import json
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simian_filters.rules import Rules
+from simian_lab.calls import Callee, Caller
+from simian_lab.dns_api import Api
+from simian_lab.dns_server import DnsServer
+from simian_lab.dns_zones import Zones
+from simian_lab.gateway import Gateway, Upstreams
+from simian_lab.geo_rules import GeoRules
+from simian_lab.http import Pool, Request, Response, Server, json_response, start_server
+from simian_lab.layout import Layout
+from simian_lab.trace import REGION, Trace
+
+from simian.topology import Node
+
+from .conftest import free_port, part_missing, process, until
+
+TOKEN, KEY = "s3cret", "k3y"
+ZONE_PATH = "/api/v1/servers/localhost/zones"
+CAPACITY_RPS, LOAD_RPS = 250.0, 40.0
+
+
+class Background:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def close(self) -> None:
+        self.do(self._end_all())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+    async def _end_all(self) -> None:
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.02)  # transports that were aborted are told so
+
+
+class StandIn:
+    """The lab's own."""
+
+    def __init__(self, background: Background, folder: Path, layout: Layout) -> None:
+        self._background = background
+        self._zones = Zones.read(folder / "zones.json", layout)
+        self.api, self.udp = background.do(self._listen())
+
+    async def _listen(self) -> tuple[int, int]:
+        loop = asyncio.get_running_loop()
+        self._server = await start_server("127.0.0.1", 0, Api(self._zones, KEY, {}).answer)
+        self._transport, _ = await loop.create_datagram_endpoint(
+            lambda: DnsServer(self._zones), local_addr=("127.0.0.1", 0)
+        )
+        return self._server.address[1], self._transport.get_extra_info("sockname")[1]
+
+    def close(self) -> None:
+        self._background.loop.call_soon_threadsafe(self._server.close)
+        self._background.loop.call_soon_threadsafe(self._transport.close)
+
+
+class RealPowerDns:
+    """PowerDNS 4.7 with SQLite; ``SIMIAN_POWERDNS`` is its program where that is not on PATH."""
+
+    def __init__(self, folder: Path, layout: Layout) -> None:
+        program = os.environ.get("SIMIAN_POWERDNS") or shutil.which("pdns_server", path="/usr/sbin:/usr/bin")
+        if not program or not os.access(program, os.X_OK):
+            part_missing("powerdns", "install pdns-server and pdns-backend-sqlite3, or name it in SIMIAN_POWERDNS")
+        usr = Path(str(program)).resolve().parents[1]
+        schema = usr / "share/pdns-backend-sqlite3/schema/schema.sqlite3.sql"
+        with sqlite3.connect(folder / "pdns.sqlite3") as database:
+            database.executescript(schema.read_text())
+        database.close()
+        self.api, self.udp = free_port(), free_port()
+        modules = next(usr.glob("lib/**/pdns"), None)
+        (folder / "pdns.conf").write_text(self._settings(folder, modules))
+        self._stack = ExitStack()
+        self._stack.enter_context(process(str(program), f"--config-dir={folder}"))
+        until(lambda: self._ask("GET", ""), "PowerDNS answers")
+        for zone in Zones.read(folder / "zones.json", layout).all():
+            self._ask("POST", "", zone.to_json() | {"nameservers": [], "soa_edit_api": ""})
+
+    def _settings(self, folder: Path, modules: Path | None) -> str:
+        caches = ("cache-ttl", "query-cache-ttl", "negquery-cache-ttl", "zone-cache-refresh-interval")
+        settings = {
+            "launch": "gsqlite3", "gsqlite3-database": folder / "pdns.sqlite3", "gsqlite3-pragma-synchronous": 0,
+            "local-address": "127.0.0.1", "local-port": self.udp, "api": "yes", "api-key": KEY,
+            "webserver": "yes", "webserver-address": "127.0.0.1", "webserver-port": self.api,
+            "enable-lua-records": "shared", "edns-subnet-processing": "yes", "socket-dir": folder, "daemon": "no",
+            "guardian": "no", "security-poll-suffix": "", **dict.fromkeys(caches, 0),
+        }  # fmt: skip
+        if modules is not None:
+            settings["module-dir"] = modules
+        return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+    def _ask(self, method: str, path: str, body: Any = None) -> bool:
+        try:
+            status, told = ask_dns_api(self.api, method, path, body)
+        except OSError:
+            return False
+        assert status < 300, told
+        return True
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def ask_dns_api(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    """Status and JSON of one call of the zones' API, by other means than the driver's."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10.0)) as connection:
+        data = None if body is None else json.dumps(body)
+        connection.request(method, ZONE_PATH + path, data, {"X-API-Key": KEY, "Content-Type": "application/json"})
+        response = connection.getresponse()
+        text = response.read()
+    return response.status, json.loads(text) if text else None
+
+
+class SmallGateway:
+    """One gateway of the lab, which can be stopped, started anew on its port, and frozen."""
+
+    def __init__(self, background: Background, lab: "SmallLab", name: str) -> None:
+        self._background, self._lab, self.name = background, lab, name
+        self.region = lab.layout.node(name).region
+        self.port, self._server = 0, None
+        self._thawed = asyncio.Event()
+
+    def start(self) -> None:
+        """Listen, with no settings but the default ones."""
+        self._background.do(self._listen())
+
+    def stop(self) -> None:
+        """Refuse from now on; what it knew is forgotten."""
+        self._background.do(self._end())
+
+    def freeze(self) -> None:
+        """Accept, and answer nothing."""
+        self._thawed.clear()
+
+    def thaw(self) -> None:
+        """Answer again."""
+        self._background.loop.call_soon_threadsafe(self._thawed.set)
+
+    async def _listen(self) -> None:
+        self._thawed.set()
+        layout, caller = self._lab.layout, Caller(self._lab.pool, Rules())
+        members = Upstreams(caller, [self._lab.members(self.region)])
+        away = layout.other_region(self.region)
+        others = [each for each in self._lab.gateways.values() if each.region == away and each.port]
+        abroad = Upstreams(caller, [Callee(each.name, "gateway", "127.0.0.1", each.port) for each in others])
+        self._gateway = Gateway(layout.node(self.name), TOKEN, members, abroad, layout, self._lab.geo)
+        self._server = await start_server("127.0.0.1", self.port, self._handle)
+        self.port = self._server.address[1]
+
+    async def _end(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            await asyncio.sleep(0.02)
+
+    async def _handle(self, request: Request) -> Response:
+        await self._thawed.wait()
+        return await self._gateway.route(request, Trace(self.name))
+
+
+class SmallLab:
+    """DNS, gateways and members; ``settings`` are a section ``steering:`` for them."""
+
+    NAMES = ("gateway-east-a", "gateway-east-b", "gateway-west-a", "gateway-west-b")
+
+    def __init__(self, folder: Path, dns: str = "stand-in") -> None:
+        self.layout = Layout.compute(0)
+        self._background, self._stack = Background(), ExitStack()
+        self._stack.callback(self._background.close)
+        try:
+            self._start(folder, dns)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, folder: Path, dns: str) -> None:
+        self.dns: StandIn | RealPowerDns
+        if dns == "stand-in":
+            self.dns = StandIn(self._background, folder, self.layout)
+        else:
+            self.dns = RealPowerDns(folder, self.layout)
+        self._stack.callback(self.dns.close)
+        where = dict(host="127.0.0.1", port=self.dns.udp)
+        nodes = tuple(replace(node, **where) if node.name == "dns" else node for node in self.layout.nodes)
+        self.geo = GeoRules(replace(self.layout, nodes=nodes), limit_s=5.0)
+        self._servers = {region: self._background.do(self._serve_members(region)) for region in ("east", "west")}
+        self.pool = Pool()
+        self._stack.callback(lambda: self._background.do(self._close_clients()))
+        self.gateways: dict[str, SmallGateway] = {}
+        for name in self.NAMES:
+            self.gateways[name] = SmallGateway(self._background, self, name)
+        for _ in range(2):  # the first to start know nobody abroad yet
+            for gateway in self.gateways.values():
+                gateway.stop()
+                gateway.start()
+
+    async def _close_clients(self) -> None:
+        for gateway in self.gateways.values():
+            gateway._thawed.set()
+            await gateway._end()
+        for server in self._servers.values():
+            server.close()
+        self.geo.close()
+        await self.pool.aclose()
+
+    async def _serve_members(self, region: str) -> Server:
+        async def answer(request: Request) -> Response:
+            if request.path == "/headroom":
+                return json_response({"capacity_rps": CAPACITY_RPS, "load_rps": LOAD_RPS})
+            return json_response({}, 200, {REGION: region})
+
+        return await start_server("127.0.0.1", 0, answer)
+
+    def members(self, region: str) -> Callee:
+        """Where the members of a region are."""
+        return Callee(f"members-{region}-a", "members", *self._servers[region].address)
+
+    def node(self, name: str) -> Node:
+        """A gateway as the platform tells of it."""
+        gateway = self.gateways[name]
+        return Node(name, "gateway", gateway.region, visit=f"http://127.0.0.1:{gateway.port}/profile?member=m")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        homes = {"east": "198.18.0.0/16", "west": "198.19.0.0/16"}
+        return {
+            "driver": "dns", "provider": "powerdns", "url": f"http://127.0.0.1:{self.dns.api}", "key": KEY,
+            "ask": f"127.0.0.1:{self.dns.udp}", "name": "api.geo.lab",
+            "homes": {home: {"switch": f"{home}.switch.lab.", "subnets": [net]} for home, net in homes.items()},
+            "regions": {
+                region: {
+                    "target": f"{region}.gw.lab.",
+                    "addresses": [node.dns_address for node in self.layout.nodes_of("gateway", region)],
+                }
+                for region in homes
+            },
+            "edge": self.edge_settings,
+        }  # fmt: skip
+
+    @property
+    def edge_settings(self) -> dict[str, Any]:
+        gateways = {
+            name: {"url": f"http://127.0.0.1:{each.port}/admin", "region": each.region}
+            for name, each in self.gateways.items()
+        }
+        members = {
+            f"members-{region}-{zone}": {"url": "http://{}:{}/headroom".format(*server.address), "region": region}
+            for region, server in self._servers.items() for zone in "ab"
+        }  # fmt: skip
+        return {"token": TOKEN, "gateways": gateways, "members": members}
+
+    def ask_dns_api(self, method: str, path: str, body: Any = None) -> Any:
+        """The JSON of the zones' API; AssertionError unless it is a success."""
+        status, told = ask_dns_api(self.dns.api, method, path, body)
+        assert status < 300, told
+        return told
+
+    def records(self, name: str, kind: str) -> list[str]:
+        """The contents of a record set of the zone of switches, as the server has them."""
+        rrsets = self.ask_dns_api("GET", "/switch.lab.")["rrsets"]
+        found = (each["records"] for each in rrsets if (each["name"], each["type"]) == (name, kind))
+        return sorted(record["content"] for record in next(found, []))
+
+    def put_records(self, name: str, kind: str, *contents: str) -> None:
+        """Set a record set of the zone of switches, as anybody else might."""
+        records = [{"content": content, "disabled": False} for content in contents]
+        change = {"name": name, "type": kind, "ttl": 1, "changetype": "REPLACE", "records": records}
+        self.ask_dns_api("PATCH", "/switch.lab.", {"rrsets": [change]})
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture(params=["stand-in", "powerdns"])
+def small_lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallLab]:
+    """The small lab with our name server, then with the real one."""
+    lab = SmallLab(tmp_path, request.param)
+    try:
+        yield lab
+    finally:
+        lab.close()

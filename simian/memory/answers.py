@@ -27,7 +27,8 @@ class Answer(NamedTuple):
     """One thing that can become of a call.
 
     ``status`` 0: no answer. ``base_ms`` varies a little, ``wait_ms`` (time-outs) does not, and one of ``delay`` is
-    added. ``marks``: what the answer says of faults. ``errors``: one for each try that failed.
+    added. ``marks``: what the answer says of faults. ``errors``: one for each try that failed. ``region`` and ``way``:
+    who served a user and how, of good answers.
     """
 
     share: float
@@ -39,6 +40,8 @@ class Answer(NamedTuple):
     marks: tuple[str, ...] = ()
     felt: tuple[Felt, ...] = ()
     errors: tuple[str, ...] = ()
+    region: str = ""
+    way: str = ""
 
     @property
     def ok(self) -> bool:
@@ -66,6 +69,8 @@ def after(first: Answer, second: Answer) -> Answer:
         first.marks + tuple(mark for mark in second.marks if mark not in first.marks),
         first.felt + second.felt,
         first.errors + second.errors,
+        second.region,
+        second.way,
     )
 
 
@@ -95,7 +100,8 @@ def thinned(answers: Iterable[Answer]) -> Answers:
     """
     alike: dict[tuple[object, ...], Answers] = {}
     for answer in answers:
-        alike.setdefault((answer.status, answer.marks, answer.felt, answer.errors), []).append(answer)
+        end = (answer.status, answer.region, answer.way, answer.marks, answer.felt, answer.errors)
+        alike.setdefault(end, []).append(answer)
     return [kept for group in alike.values() for kept in _most_likely(group, MOST_GOOD if group[0].ok else MOST_BAD)]
 
 

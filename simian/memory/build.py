@@ -96,6 +96,7 @@ def _node(service: str, region: str, zone: str | None) -> MemoryNode:
         address=f"{name}.memory",
         ask=f"memory://{name}/health",
         ask_behind=f"memory://{name}/deep" if filters else "",
+        visit=f"memory://{name}/visit" if service == "gateway" else "",
         filters=filters,
     )
     return MemoryNode(node, start_delay_s=_START_DELAY_S.get(service, 0.4))

@@ -1,88 +1,79 @@
 """What users' devices meet: from home region and moment to every way a request can end, with its share."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
-
-from simian.memory.answers import Answer, Answers, both, in_turn
+from simian.memory.answers import Answers, both, in_turn
+from simian.memory.routing import Route, route_redirected, routes
 from simian.memory.services import USERS, Services
 from simian.memory.state import MemoryState
-from simian.memory.traffic import Way
+from simian.traffic import Shares
 
-
-class Trip(NamedTuple):
-    """One way a request can end: the answer, the region that served it and by which way."""
-
-    answer: Answer
-    region: str
-    way: Way
-
-
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """Where a user of one home is taken by the gateways of one region."""
-
-    way: Way
-    region: str
-
-
-def routed(state: MemoryState, home: str, at_region: str) -> Routed:
-    """By the modes of the gateways of ``at_region``."""
-    modes = state.modes[at_region]
-    if home != at_region:
-        return Routed("direct", at_region) if modes.failover else Routed(modes.foreign, home)
-    others = [region for region in state.regions if region != home]
-    if modes.own == "direct" or not others:
-        return Routed("direct", home)
-    saviours = [region for region in others if state.modes[region].failover]
-    return Routed(modes.own, (saviours or others)[0])
+_MISDIRECTED = 421  # what stands for a second redirect: no good answer, and no other gateway would say another
 
 
 class Devices:
-    """The trips of all devices at one moment."""
+    """What becomes of all devices' requests at one moment. ``followed``: home -> region -> share of its devices."""
 
-    def __init__(self, state: MemoryState, services: Services) -> None:
-        self._state, self._services = state, services
+    def __init__(self, state: MemoryState, services: Services, followed: Shares) -> None:
+        self._state, self._services, self._followed = state, services, followed
 
-    def trips(
-        self, home: str, *, write: bool, followed: Mapping[str, float], unwarned: Mapping[str, float]
-    ) -> list[Trip]:
-        """Every trip of users of this home. ``followed``: serving region -> share of the devices sent there.
+    def answers(self, home: str, *, write: bool, unwarned: dict[str, float]) -> Answers:
+        """Every way in which a request of users of this home can end.
 
         ``unwarned``: gateway -> share of its devices that would still ask it first; the others know it to be bad.
         """
-        found: list[Trip] = []
-        for region, share in followed.items():
+        found: Answers = []
+        for region, share in self._followed[home].items():
             if share > 0:
                 gateways = self._services.pool("gateway", region)
-                to = routed(self._state, home, region)
                 for index in range(len(gateways)):
                     ring = gateways[index:] + gateways[:index]
-                    answers = self._from(ring, to, region, write, unwarned.get(ring[0], 1.0))
                     part = share / len(gateways)
-                    found += [Trip(a._replace(share=a.share * part), to.region, to.way) for a in answers]
+                    found += [
+                        answer._replace(share=answer.share * part)
+                        for answer in self._from(ring, home, write, unwarned.get(ring[0], 1.0))
+                    ]
         return found
 
-    def _from(self, ring: list[str], to: Routed, region: str, write: bool, unwarned: float) -> Answers:
+    def _from(self, ring: list[str], home: str, write: bool, unwarned: float) -> Answers:
         """Devices whose own gateway is the first of the ring."""
         good = [name for name in ring if not self._services.bad(USERS, name)]
         tries = self._state.habits.device_tries
 
         def go(order: list[str]) -> Answers:
-            return in_turn(self._ask(name, to, region, write) for name in order[:tries])
+            return in_turn(self._routed(name, home, write) for name in order[:tries])
 
         if tries == 1 or unwarned >= 1:
             return go(ring)
         warned = go((good or ring) if ring[0] not in good else ring[1:] + ring[:1])
-        return [a._replace(share=a.share * unwarned) for a in go(ring)] + [
-            a._replace(share=a.share * (1 - unwarned)) for a in warned
-        ]
+        return _part(go(ring), unwarned) + _part(warned, 1 - unwarned)
 
-    def _ask(self, gateway: str, to: Routed, region: str, write: bool) -> Answers:
-        if to.way == "redirect":
-            first = self._services.redirect(gateway)
-            there = self._services.pool("gateway", to.region)
-            own = self._services.pool("gateway", region).index(gateway) % len(there)
-            sent = self._services.gateway(there[own], write=write)
-            return [a for a in first if not a.ok] + both([a for a in first if a.ok], sent)
-        return self._services.gateway(gateway, write=write, far=to.region if to.region != region else None)
+    def _routed(self, gateway: str, home: str, write: bool) -> Answers:
+        # Whose answer is old is told anew at each gateway that is tried: all of a region have the same share of them.
+        ways = routes(self._state, gateway, home, self._followed)
+        if len(ways) == 1:
+            return self.visit(gateway, home, ways[0], write=write)
+        return [a for way in ways for a in _part(self.visit(gateway, home, way, write=write), way.share)]
+
+    def visit(self, gateway: str, home: str, way: Route, *, write: bool, follow: bool = True) -> Answers:
+        """What a user meets at a gateway that takes them this way; one redirect is followed if ``follow``."""
+        if way.way != "redirect":
+            return self._services.gateway(gateway, write=write, far=way.region if way.way == "isthmus" else None)
+        first = self._services.redirect(gateway)
+        if not follow:
+            return first
+        here = self._state.nodes[gateway].node.region
+        there = self._services.pool("gateway", way.region)
+        own = self._services.pool("gateway", here).index(gateway) % len(there)
+        sent = self._redirected(there[own], home, here, write)
+        return [a for a in first if not a.ok] + both([a for a in first if a.ok], sent)
+
+    def _redirected(self, gateway: str, home: str, came_from: str, write: bool) -> Answers:
+        """The place a user was redirected to: what it does with them is the answer, unless it is a redirect again."""
+        way = route_redirected(self._state, gateway, home, came_from)
+        if way.way == "redirect":
+            again = self._services.redirect(gateway)
+            return [a._replace(status=_MISDIRECTED, errors=("status_307",)) if a.ok else a for a in again]
+        return [a._replace(way="redirect") for a in self.visit(gateway, home, way, write=write)]
+
+
+def _part(answers: Answers, share: float) -> Answers:
+    return [answer._replace(share=answer.share * share) for answer in answers]

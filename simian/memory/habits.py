@@ -10,9 +10,13 @@ class Habits:
 
     ``rate_rps``: requests a second of all users. ``kinds``: the share of each kind. ``device_tries``: gateways that a
     device tries within its deadline; one that did not answer it leaves alone for about ``avoid_s``.
+    A share ``sticky_share`` of them keeps a DNS answer for ``sticky_s`` instead of ``ttl_s``.
     ``remember_bad_s``: a service that found a callee dead or silent asks it again only so often; it has found out
     after ``notice_refused_s``, or the time-out. A store node that hears nothing of a peer for ``peer_hedge_ms`` asks
     another. ``base_ms``: a service's own time for one request.
+    ``obeys_failover``: gateways act on their failover mode. ``keeps_hints``, ``keeps_invalidations``: what cannot cross
+    between regions waits. ``clock_ahead_us``: region -> how far the clock of its stores is ahead, where they stamp
+    writes with it.
     """
 
     rate_rps: float = 200.0
@@ -37,7 +41,13 @@ class Habits:
     cache_hit_share: float = 0.95
     cache_warming_s: float = 15.0
     ttl_s: float = 5.0
+    sticky_share: float = 0.0
+    sticky_s: float = 600.0
     restart_after_s: float = 0.2
+    obeys_failover: bool = True
+    keeps_hints: bool = True
+    keeps_invalidations: bool = True
+    clock_ahead_us: Mapping[str, int] = field(default_factory=dict)
     base_ms: Mapping[str, float] = field(
         default_factory=lambda: {"gateway": 0.8, "members": 1.5, "cache": 0.5, "store": 2.0, "far": 1.0}
     )

@@ -1,12 +1,14 @@
-"""A node of the memory world, and the request rules inside it."""
+"""A node of the memory world, and what is inside it: rules, modes, counts, data."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from random import Random
 
 from simian_filters.distribution import Distribution
 
 from simian.topology import Node, NodeState
-from simian.world import Rule
+from simian.traffic import Modes
+from simian.world import Cell, Rule
 
 
 @dataclass(slots=True)
@@ -36,6 +38,8 @@ class MemoryNode:
     """A node's fixed part (``node``) and its state. Times are elapsed seconds; ``since`` is the wall clock's.
 
     ``held``: it was ended on purpose and nothing restarts it. ``warm_from``: since when its cache is being filled.
+    ``rules``, ``modes`` and ``arrivals`` (a gateway's users by home) live in the memory of its process, as does what a
+    cache has in ``cells``; a store has it on disk.
     """
 
     node: Node
@@ -48,6 +52,17 @@ class MemoryNode:
     ready_at: float = float("-inf")
     warm_from: float = float("-inf")
     rules: dict[str, RuleInPlace] = field(default_factory=dict)
+    modes: Modes = field(default_factory=Modes)
+    arrivals: Counter[str] = field(default_factory=Counter)
+    cells: dict[str, Cell] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Its process ends, and what was in its memory is gone."""
+        self.rules.clear()
+        self.arrivals.clear()
+        self.modes = Modes()
+        if self.node.service == "cache":
+            self.cells.clear()
 
     @property
     def seen(self) -> Node:

@@ -61,13 +61,17 @@ class Services:
                 return self._mid_tier(name, region, write)
             return both([self._own("far")], self._isthmus(name, far, write))
 
-        asked = partial(self.call, USERS, name, timeout_ms, lambda: self._or_shed(name, inside()))
+        def asked() -> Answers:
+            answers = self.call(USERS, name, timeout_ms, lambda: self._or_shed(name, inside()))
+            by, way = (region, "direct") if far is None else (far, "isthmus")
+            return [answer._replace(region=by, way=way) if answer.ok else answer for answer in answers]
+
         return self._once(("gateway", name, far, write), asked)
 
     def redirect(self, name: str) -> Answers:
         """A gateway that sends users elsewhere."""
-        asked = partial(self.call, USERS, name, self._habits.try_timeout_ms, lambda: [self._own("gateway", 307)])
-        return self._once(("redirect", name), asked)
+        timeout_ms, answer = self._habits.try_timeout_ms, self._own("gateway", 307)._replace(way="redirect")
+        return self._once(("redirect", name), partial(self.call, USERS, name, timeout_ms, lambda: [answer]))
 
     def pool(self, service: str, region: str) -> list[str]:
         """Names of a service's nodes in a region; where it has none there, those of all regions."""
@@ -126,8 +130,8 @@ class Services:
         asked = self.call(name, cache, h.cache_timeout_ms, lambda: [self._own("cache")])
         good = [answer for answer in asked if answer.ok]
         rest = [answer for answer in asked if not answer.ok]
-        missed = [answer._replace(share=answer.share * (1 - hit)) for answer in good]
-        hits = [answer._replace(share=answer.share * hit) for answer in good]
+        missed = [_looked(answer, f"{name}>{cache}", "-", 1 - hit) for answer in good]
+        hits = [_looked(answer, f"{name}>{cache}", "+", hit) for answer in good]
         told = [f"{name}>{other}~" for other in self.pool("cache", self._node(name).region)]
         filled = [a._replace(hops=(*a.hops, *told)) if a.ok else a for a in self._store(name, write=False)]
         with_cache = hits + both(missed, filled) + both([a._replace(errors=()) for a in rest], filled)
@@ -298,6 +302,12 @@ class Services:
 def _not_yet(told: Iterable[str], hops: Sequence[str]) -> Iterator[str]:
     """Those that were started, without those that were waited for."""
     return (hop for hop in told if hop[:-1] not in hops and f"{hop[:-1]}!" not in hops)
+
+
+def _looked(answer: Answer, hop: str, ending: str, share: float) -> Answer:
+    """The share of a cache's answers that have, or have not, what was asked for."""
+    told = tuple(f"{each}{ending}" if each == hop else each for each in answer.hops)
+    return answer._replace(share=answer.share * share, hops=told)
 
 
 def _joined(first: Answer, second: Answer) -> Answer:

@@ -7,12 +7,15 @@ from dataclasses import replace
 from random import Random
 
 from simian.errors import NoSuchTarget
+from simian.memory.answers import Felt
 from simian.memory.clock import SimulatedClock
 from simian.memory.habits import Habits
 from simian.memory.links import Condition, Effect, MemoryLink, Passage
 from simian.memory.nodes import MemoryNode, RuleInPlace
-from simian.memory.traffic import Modes, Shares, Traffic, at_home
+from simian.memory.traffic import Crowd, Traffic, at_home
+from simian.steering.layers import Answered
 from simian.topology import Link
+from simian.traffic import Modes, Shares
 from simian.world import Rule
 
 Callback = Callable[[], None]
@@ -45,8 +48,9 @@ class MemoryState:
         proxies = {node.region: node.name for node in every if node.service == "proxy"}
         self.links = {link.name: MemoryLink(link, proxies.get(link.target_region)) for link in links}
         self.regions = tuple(sorted({node.region for node in every if node.service == "gateway"}))
-        self.traffic = Traffic(at_home(self.regions), self.habits.ttl_s)
-        self.modes = dict.fromkeys(self.regions, Modes())
+        sticky, usual = self.habits.sticky_share, 1 - self.habits.sticky_share
+        crowds = [Crowd(usual, self.habits.ttl_s), Crowd(sticky, self.habits.sticky_s)]
+        self.traffic = Traffic(at_home(self.regions), [crowd for crowd in crowds if crowd.share > 0])
         self.version, self.changed_at = 0, self.clock.elapsed()
         self._listeners: list[tuple[Callback, Callback]] = []
         self._lock = threading.RLock()
@@ -107,7 +111,7 @@ class MemoryState:
             if one.state != "stopped":
                 with self.change():
                     one.state = "stopped"
-                    one.rules.clear()  # they live in the process's memory
+                    one.forget()
                 if not one.held:
                     self.clock.at(self.clock.elapsed() + self.habits.restart_after_s, lambda: self._restart(one))
 
@@ -178,6 +182,13 @@ class MemoryState:
         with self.change():
             del one.rules[rule.rule.mark]
 
+    def note_felt(self, felt: Iterable[Felt], count: int) -> None:
+        """So many requests went by these rules."""
+        for each in felt:
+            rule = self.nodes[each.node].rules[each.mark]
+            rule.saw += count
+            rule.hit += count if each.hit else 0
+
     # links
 
     def passage(self, link: MemoryLink) -> Passage:
@@ -235,15 +246,40 @@ class MemoryState:
     # traffic
 
     def send(self, shares: Shares) -> None:
-        """Send the users of these home regions to these serving regions. Raises ValueError for what is no share."""
+        """Send the users of these homes to these regions, as somebody else than simian would.
+
+        Raises DriverError for what is no share.
+        """
         with self._lock, self.change():
-            self.traffic.move({**self.traffic.answered, **shares}, self.clock.elapsed())
+            self.traffic.move(shares, self.clock.elapsed())
+
+    def steer(self, home: str, change: Callable[[Answered], Answered]) -> None:
+        """Change the answers for a home with the shifts in place. Raises NoSuchTarget, and what ``change`` raises."""
+        with self._lock:
+            if home not in self.traffic.answered:
+                raise _no_such("home", home, self.traffic.answered)
+            now = self.traffic.home(home)
+            wanted = change(now)
+            if wanted != now:
+                with self.change():
+                    self.traffic.lay(home, wanted, self.clock.elapsed())
+
+    def gateways(self, region: str) -> list[str]:
+        """Names of a region's gateways. Raises NoSuchTarget for a region that has none."""
+        found = [n for n, one in self.nodes.items() if (one.node.service, one.node.region) == ("gateway", region)]
+        if not found:
+            raise _no_such("region with gateways", region, self.regions)
+        return found
 
     def set_modes(self, region: str, modes: Modes) -> None:
-        """How the gateways of a region treat users from now on."""
+        """How all gateways of a region treat users from now on."""
+        for name in self.gateways(region):
+            self.tune(name, modes)
+
+    def tune(self, gateway: str, modes: Modes) -> None:
+        """How one gateway treats users from now on."""
         with self._lock:
-            if region not in self.modes:
-                raise _no_such("region with gateways", region, self.modes)
-            if self.modes[region] != modes:
+            one = self.node(gateway)
+            if one.modes != modes:
                 with self.change():
-                    self.modes[region] = modes
+                    one.modes = modes

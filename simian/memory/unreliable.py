@@ -8,7 +8,7 @@ from simian.errors import DriverError, TimedOut, Unreachable
 from simian.memory.clock import SimulatedClock
 
 WRITES = frozenset({"start", "stop", "kill", "crash", "pause", "resume", "cut", "delay", "throttle", "mend", "put",
-                    "remove"})  # fmt: skip
+                    "remove", "shift", "unshift", "set_failover", "set_misrouted", "unset", "write"})  # fmt: skip
 
 
 class Unreliable:

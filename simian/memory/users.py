@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import NamedTuple
 
-from simian.memory.devices import Devices, Trip
+from simian.memory.answers import Answer, Answers
+from simian.memory.devices import Devices
 from simian.memory.draws import multinomial, profile, times
 from simian.memory.load import shed_shares
 from simian.memory.services import USERS, Moment, Services
 from simian.memory.state import MemoryState
-from simian.memory.traffic import Shares
 from simian.probe import Row, Slice
+from simian.traffic import Shares
 
 SHORTEST_S = 0.2
 LONGEST_S = 600.0
@@ -25,11 +26,12 @@ GROWTH = 0.25  # an interval lasts at most this part of the time since the last 
 LATE_MS: Mapping[str, float] = {"p50": 0.0, "p99": 0.0, "max": 0.0}  # simulated users are never late
 
 Subscriber = Callable[[Slice], None]
+_COMES_IN = f"{USERS}>"
 _SAME = 2  # digits by which shares that change with time are told apart: fewer make fewer scenes to compute
 
 
 class _Scene(NamedTuple):
-    """All that the trips of an interval depend on; equal scenes have equal trips."""
+    """All that the answers in an interval depend on; equal scenes have equal answers."""
 
     version: int
     moment: Moment
@@ -65,7 +67,7 @@ class Users:
         self._subscribed_at = 0.0
         self._scene: _Scene | None = None
         self._services: Services | None = None
-        self._trips: dict[tuple[str, bool], list[Trip]] = {}
+        self._answers: dict[tuple[str, bool], Answers] = {}
         self._tick = 0
         state.subscribe(self.settle, self._plan)
 
@@ -113,8 +115,8 @@ class Users:
             self._owed[home] -= count
             for (kind, _), n in zip(kinds, multinomial(self._rng, count, [share for _, share in kinds]), strict=True):
                 if n:
-                    trips = self._trips[home, kind in self._habits.writes]
-                    rows.append(self._tally(trips, n, totals).row(home, kind))
+                    answers = self._answers[home, kind in self._habits.writes]
+                    rows.append(self._tally(home, answers, n, totals).row(home, kind))
         return Slice(
             start=self._state.clock.wall(start),
             seconds=seconds,
@@ -124,20 +126,25 @@ class Users:
             **{name: dict(sorted(found.items())) for name, found in totals.items()},
         )
 
-    def _tally(self, trips: list[Trip], n: int, totals: Mapping[str, Counter[str]]) -> _Tally:
+    def _tally(self, home: str, answers: Answers, n: int, totals: Mapping[str, Counter[str]]) -> _Tally:
         tally = _Tally()
-        for trip, count in zip(trips, multinomial(self._rng, n, [trip.answer.share for trip in trips]), strict=True):
+        for answer, count in zip(answers, multinomial(self._rng, n, [a.share for a in answers]), strict=True):
             if count:
-                self._count(tally, trip, count)
-                for name, found in (("hops", trip.answer.hops), ("faults", trip.answer.marks),
-                                    ("errors", trip.answer.errors)):  # fmt: skip
+                self._count(tally, answer, count)
+                self._arrive(home, answer, count)
+                for name, found in (("hops", answer.hops), ("faults", answer.marks), ("errors", answer.errors)):
                     total = totals[name]
                     for what in found:
                         total[what] += count
         return tally
 
-    def _count(self, tally: _Tally, trip: Trip, count: int) -> None:
-        answer = trip.answer
+    def _arrive(self, home: str, answer: Answer, count: int) -> None:
+        """What gateways count of it themselves."""
+        for hop in answer.hops:
+            if hop.startswith(_COMES_IN) and not hop.endswith("!"):
+                self._state.nodes[hop[len(_COMES_IN) :]].arrivals[home] += count
+
+    def _count(self, tally: _Tally, answer: Answer, count: int) -> None:
         tally.ended += count
         tally.first_failed += count if answer.errors else 0
         tally.shed += count * answer.errors.count("shed")
@@ -150,17 +157,14 @@ class Users:
         ok = count - late if answer.ok else 0
         if ok:
             tally.ok += ok
-            tally.served[trip.region] += ok
-            tally.ways[trip.way] += ok
-        for felt in answer.felt:
-            rule = self._state.nodes[felt.node].rules[felt.mark]
-            rule.saw += count
-            rule.hit += count if felt.hit else 0
+            tally.served[answer.region] += ok
+            tally.ways[answer.way] += ok
+        self._state.note_felt(answer.felt, count)
 
     # what the interval depends on
 
     def _look(self, start: float, end: float) -> None:
-        """Compute the trips anew where anything they depend on has changed."""
+        """Compute the answers anew where anything they depend on has changed."""
         middle = (start + end) / 2
         plain = Moment(ready=frozenset(name for name in self._state.nodes if self._ready(name, start)))
         services = Services(self._state, plain)
@@ -176,10 +180,10 @@ class Users:
             if self._services is None or self._scene is None or scene[:2] != self._scene[:2]:
                 self._services = Services(self._state, moment)
             self._scene = scene
-            devices = Devices(self._state, self._services)
-            self._trips = {
-                (home, write): devices.trips(home, write=write, followed=dict(row), unwarned=unwarned)
-                for home, row in scene.followed
+            devices = Devices(self._state, self._services, {home: dict(row) for home, row in scene.followed})
+            self._answers = {
+                (home, write): devices.answers(home, write=write, unwarned=unwarned)
+                for home in self._state.regions
                 for write in (False, True)
             }
 

@@ -14,7 +14,7 @@ from simian.observers.memory import MemoryObserver
 from simian.platforms.memory import MemoryPlatform
 from simian.probe import Check
 from simian.requests.memory import MemoryRequests
-from simian.steering.none import NoSteering
+from simian.steering.memory import MemorySteering
 from simian.topology import Topology
 from simian.world import World
 
@@ -55,7 +55,7 @@ def build_memory_world(
         platform=MemoryPlatform(state),
         network=MemoryNetwork(state),
         requests=MemoryRequests(state),
-        steering=NoSteering(),
+        steering=MemorySteering(state),
         data=NoData(),
         observer=MemoryObserver(state),
         clock=state.clock,

@@ -6,10 +6,17 @@ from typing import Any
 
 from simian_filters.distribution import Distribution
 
+from simian.memory.answers import Answer
 from simian.memory.build import state_from
+from simian.memory.devices import Devices
+from simian.memory.draws import NOISE
+from simian.memory.load import services_now
 from simian.memory.nodes import MemoryNode
+from simian.memory.routing import route_of_subnet
 from simian.memory.state import MemoryState
+from simian.memory.traffic import home_of, picked
 from simian.topology import Link, Node
+from simian.traffic import Entrance, Visit
 from simian.world import Exchange, Side
 
 ANSWER_MS = (0.6, 0.15)  # mean and deviation of an answer that nothing holds up
@@ -71,6 +78,36 @@ class MemoryObserver:
             return Exchange(True, True, elapsed_ms, status, transferred_b=size_b, detail="answered")
         came_b = max(0, int((timeout_s * 1000 - ready_ms) * rate))
         return Exchange(True, came_b > 0, timeout_s * 1000, transferred_b=came_b, detail=f"cut off at {timeout_s:g} s")
+
+    def resolve(self, entrance: Entrance, subnet: str, *, timeout_s: float = 1.0) -> tuple[str, ...]:
+        """See ``Observer.resolve``: addresses of dead gateways, too, as DNS knows nothing of that."""
+        home = home_of(self._state.regions, subnet)
+        region = picked(self._state.traffic.answered[home], subnet) if home else None
+        if region is None or self._state.condition("dns") != "up":
+            return ()
+        return tuple(self._state.nodes[name].node.address for name in self._state.gateways(region))
+
+    def visit(self, node: Node, home: str, *, subnet: str = "", timeout_s: float = 1.0) -> Visit:
+        """See ``Observer.visit``: one of the ways in which a user's request there can end."""
+        condition = self._state.condition(node.name)
+        if condition == "silent":
+            return Visit(False, timeout_s * 1000, detail=f"no answer in {timeout_s:g} s")
+        if condition != "up":
+            return Visit(False, 0.2, detail="connection refused")
+        self._state.settle()
+        devices = Devices(self._state, services_now(self._state), {})
+        way = route_of_subnet(self._state, node.name, home, subnet)
+        ends = devices.visit(node.name, home, way, write=False, follow=False)
+        end = self._rng.choices(ends, [each.share for each in ends])[0]
+        self._state.note_felt(end.felt, 1)
+        elapsed_ms = self._took_ms(end)
+        if not end.status or elapsed_ms > timeout_s * 1000:
+            return Visit(False, min(elapsed_ms, timeout_s * 1000), detail=f"no answer in {timeout_s:g} s")
+        return Visit(True, elapsed_ms, end.status, end.region, end.way, detail=f"status {end.status}")
+
+    def _took_ms(self, end: Answer) -> float:
+        delay_ms = self._rng.choice(end.delay) if end.delay else 0.0
+        return end.base_ms * self._rng.choice(NOISE) + end.wait_ms + delay_ms
 
     def _answer_ms(self) -> float:
         return max(0.1, self._rng.gauss(*ANSWER_MS))

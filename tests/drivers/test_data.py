@@ -1,6 +1,6 @@
-"""The contract of ``Data``, over every driver: what is acknowledged reaches every replica, and no cache stays behind."""
+"""The contract of ``Data``, over every driver: what is acknowledged gets everywhere, and no cache stays behind."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, Protocol
 
@@ -87,8 +87,8 @@ class MemoryBench:
 
 
 @pytest.fixture(params=["memory"])
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    yield MemoryBench()
+def bench(request: pytest.FixtureRequest) -> Bench:
+    return MemoryBench()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The contract of ``Steering``, over every driver, seen as users see it: by asking DNS and by going to gateways."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -67,8 +67,8 @@ class MemoryBench:
 
 
 @pytest.fixture(params=["memory"])
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    yield MemoryBench()
+def bench(request: pytest.FixtureRequest) -> Bench:
+    return MemoryBench()
 
 
 def entrance_of(bench: Bench, home: str) -> Entrance:

@@ -23,12 +23,14 @@ class Seen:
     faults: Counter[str] = field(default_factory=Counter)
     ways: Counter[str] = field(default_factory=Counter)
     served: dict[str, Counter[str]] = field(default_factory=dict)
+    errors: Counter[str] = field(default_factory=Counter)
     latency: Histogram = field(default_factory=Histogram)
 
     def __post_init__(self) -> None:
         for one in self.slices:
             self.hops.update(one.hops)
             self.faults.update(one.faults)
+            self.errors.update(one.errors)
             for row in one.rows:
                 counts = {"ended": row.ended, "ok": row.ok, "first": row.first_failed, "shed": row.shed}
                 self.of.setdefault(row.home, Counter()).update(counts)
@@ -44,7 +46,7 @@ class Seen:
         return sum(row[what] for row in rows) / sum(row["ended"] for row in rows)
 
     def tries_of(self, node: str) -> int:
-        return sum(count for hop, count in self.hops.items() if hop.rstrip("!~").endswith(f">{node}"))
+        return sum(count for hop, count in self.hops.items() if hop.rstrip("!~+-").endswith(f">{node}"))
 
 
 @dataclass

@@ -14,10 +14,10 @@ import pytest
 from simian_filters.distribution import Distribution
 
 import simian.memory
-from simian.memory.traffic import Modes
 from simian.probe import Check, Row, Slice
 from simian.steady_state import SteadyState
 from simian.tolerance import Tolerance
+from simian.traffic import Misroute, Modes
 from simian.world import Rule
 
 Make = Callable[..., Any]
@@ -164,8 +164,8 @@ def test_a_proxy_that_is_gone_cuts_every_link_into_its_region(watched: Make) -> 
     world.go(1)
     seen = world.go(20)
     assert seen.share() == 1.0
-    assert not any(hop.endswith(">cache-east-a") for hop in seen.hops)
-    assert any(hop.endswith(">cache-west-a") for hop in seen.hops)
+    assert not any(hop.rstrip("+-").endswith(">cache-east-a") for hop in seen.hops)
+    assert any(hop.rstrip("+-").endswith(">cache-west-a") for hop in seen.hops)
 
 
 @pytest.mark.parametrize(("share", "seed"), [(0.1, 1), (0.01, 2), (0.5, 3)])
@@ -223,7 +223,7 @@ def test_a_delay_longer_than_patience_is_a_time_out(watched: Make) -> None:
 
 def test_moved_users_are_followed_by_devices_within_the_ttl(watched: Make) -> None:
     world = watched()
-    world.made.state.set_modes("west", Modes(failover=True))
+    world.made.state.set_modes("west", Modes(failover=("east",)))
     world.made.state.send({"east": {"west": 1.0}})
     ttl_s = world.made.state.habits.ttl_s
     during, after = world.go(ttl_s), world.go(20)
@@ -243,19 +243,77 @@ def test_without_failover_mode_foreign_users_are_taken_home(watched: Make) -> No
     assert any(hop.startswith("gateway-west-a>gateway-east-") for hop in seen.hops)
 
 
-def test_gateways_can_drive_their_own_users_out_by_redirect(watched: Make) -> None:
+@pytest.mark.parametrize("mode", ["redirect", "isthmus"])
+def test_a_region_that_is_left_takes_those_with_an_old_answer_to_its_saviour(watched: Make, mode: Misroute) -> None:
     world = watched()
-    world.made.state.set_modes("west", Modes(failover=True))
-    world.made.state.set_modes("east", Modes(own="redirect"))
+    world.made.state.set_modes("west", Modes(failover=("east",)))
+    world.made.state.set_modes("east", Modes(misrouted=mode, own=True))
+    assert world.go(20).ways.keys() == {"direct"}, "DNS sends nobody elsewhere yet"
+    world.made.state.send({"east": {"east": 0.25, "west": 0.75}})
+    during, after = world.go(world.made.state.habits.ttl_s), world.go(20)
+    assert during.share() == after.share() == 1.0
+    assert during.ways[mode] > 0.2 * during.of["east"]["ended"]
+    assert during.served["east"]["west"] / during.of["east"]["ended"] == pytest.approx(0.75, abs=0.05)
+    assert after.ways.keys() == {"direct"}
+    assert after.served["east"]["west"] / after.of["east"]["ended"] == pytest.approx(0.75, abs=0.05)
+
+
+def test_of_two_redirects_the_second_is_not_followed(watched: Make) -> None:
+    world = watched()
+    world.made.state.set_modes("west", Modes(misrouted="redirect"))
+    world.made.state.set_modes("east", Modes(misrouted="redirect", own=True))
+    world.made.state.send({"east": {"west": 1.0}})
+    world.go(10)
+    seen = world.go(10)
+    assert seen.share(home="east") == 0.0
+    assert seen.share(home="west") == 1.0
+    assert seen.errors["status_307"] == seen.of["east"]["ended"]
+
+
+def test_a_redirect_may_lead_to_a_gateway_that_takes_the_user_home(watched: Make) -> None:
+    world = watched()
+    world.made.state.set_modes("east", Modes(misrouted="redirect", own=True))
+    world.made.state.send({"east": {"west": 1.0}})
+    during = world.go(world.made.state.habits.ttl_s)
+    assert during.share() == 1.0
+    assert during.served["east"].keys() == {"east"}
+    assert during.ways.keys() == {"direct", "redirect", "isthmus"}
+
+
+def test_gateways_of_one_region_may_differ_in_their_modes(watched: Make) -> None:
+    world = watched()
+    world.made.state.tune("gateway-west-a", Modes(failover=("east",)))
+    world.made.state.send({"east": {"west": 1.0}})
+    world.go(10)
+    seen = world.go(30)
+    assert seen.served["east"]["west"] / seen.of["east"]["ended"] == pytest.approx(1 / 3, abs=0.05)
+    assert seen.ways["isthmus"] / seen.of["east"]["ended"] == pytest.approx(2 / 3, abs=0.05)
+
+
+def test_gateways_count_who_comes_in_there_and_not_what_is_proxied_to_them(watched: Make) -> None:
+    world = watched()
+    world.made.state.send({"east": {"west": 1.0}})
+    world.go(10)
+    before = world.made.world.steering.arrivals()
     seen = world.go(20)
-    assert seen.share() == 1.0
-    assert seen.served["east"] == {"west": seen.of["east"]["ended"]}
-    assert seen.ways["redirect"] == seen.of["east"]["ended"]
+    after = world.made.world.steering.arrivals()
+    came = {name: after[name].get("east", 0) - before[name].get("east", 0) for name in after}
+    assert sum(came[f"gateway-west-{zone}"] for zone in "abc") == seen.of["east"]["ended"]
+    assert sum(came[f"gateway-east-{zone}"] for zone in "abc") == 0
+    assert all(came[name] == seen.hops[f"users>{name}"] for name in came if "west" not in name)
+
+
+def test_reads_tell_hits_and_misses_of_caches(watched: Make) -> None:
+    world = watched()
+    seen = world.go(60)
+    hits, misses = (seen.hops[f"members-east-a>cache-east-a{ending}"] for ending in "+-")
+    assert hits / (hits + misses) == pytest.approx(world.made.state.habits.cache_hit_share, abs=0.03)
+    assert misses == seen.hops["members-east-a>store-east-a"] - seen.hops["members-east-a>queue-east~"]
 
 
 def test_above_its_capacity_a_region_sheds_and_serves_what_it_can(watched: Make) -> None:
     world = watched()
-    world.made.state.set_modes("west", Modes(failover=True))
+    world.made.state.set_modes("west", Modes(failover=("east",)))
     world.made.state.send({"east": {"west": 1.0}})
     world.kill(["gateway-west-a", "gateway-west-b"])
     world.go(120)
@@ -335,7 +393,7 @@ def test_a_slice_is_what_the_wire_format_says(watched: Make) -> None:
 
 
 def test_the_memory_world_knows_of_no_fault_plan_or_verdict() -> None:
-    ports = {"world", "platforms", "networks", "requests", "observers"}
+    ports = {"world", "traffic", "platforms", "networks", "requests", "steering", "data", "observers"}
     known = ports | {"errors", "topology", "clock", "histogram", "probe", "memory"}
     for path in Path(simian.memory.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

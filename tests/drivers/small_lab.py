@@ -1,17 +1,17 @@
 """A small two-region lab in this process for the suites of Steering and Observer: DNS, gateways, members.
 
-Its parts are the lab's own, run on a loop in a thread, two gateways and two members a region; the DNS may be the
-real PowerDNS.
+Its parts are the lab's own, run on a loop in a thread; the DNS may be the real PowerDNS.
 """
 
 import asyncio
 import http.client
+import itertools
 import json
 import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +29,9 @@ from simian_lab.http import Pool, Request, Response, Server, json_response, star
 from simian_lab.layout import Layout
 from simian_lab.trace import REGION, Trace
 
+from simian.observers.socket import SocketObserver
+from simian.steering.dns import from_settings
+from simian.steering.powerdns import write_weights
 from simian.topology import Node
 
 from .conftest import free_port, part_missing, process, until
@@ -140,22 +143,23 @@ def ask_dns_api(port: int, method: str, path: str, body: Any = None) -> tuple[in
     return response.status, json.loads(text) if text else None
 
 
-class SmallGateway:
-    """One gateway of the lab, which can be stopped, started anew on its port, and frozen."""
+class SmallNode:
+    """One HTTP server of the lab, which can be stopped, started anew on its port, and frozen."""
 
     def __init__(self, background: Background, lab: "SmallLab", name: str) -> None:
         self._background, self._lab, self.name = background, lab, name
         self.region = lab.layout.node(name).region
-        self.port, self._server = 0, None
+        self.port = free_port()
+        self._server: Server | None = None
         self._thawed = asyncio.Event()
 
     def start(self) -> None:
-        """Listen, with no settings but the default ones."""
+        """Listen, and know nothing of what was before."""
         self._background.do(self._listen())
 
     def stop(self) -> None:
-        """Refuse from now on; what it knew is forgotten."""
-        self._background.do(self._end())
+        """Refuse from now on."""
+        self._background.do(self.end())
 
     def freeze(self) -> None:
         """Accept, and answer nothing."""
@@ -165,32 +169,59 @@ class SmallGateway:
         """Answer again."""
         self._background.loop.call_soon_threadsafe(self._thawed.set)
 
+    @property
+    def callee(self) -> Callee:
+        return Callee(self.name, self.name.partition("-")[0], "127.0.0.1", self.port)
+
     async def _listen(self) -> None:
         self._thawed.set()
-        layout, caller = self._lab.layout, Caller(self._lab.pool, Rules())
-        members = Upstreams(caller, [self._lab.members(self.region)])
-        away = layout.other_region(self.region)
-        others = [each for each in self._lab.gateways.values() if each.region == away and each.port]
-        abroad = Upstreams(caller, [Callee(each.name, "gateway", "127.0.0.1", each.port) for each in others])
-        self._gateway = Gateway(layout.node(self.name), TOKEN, members, abroad, layout, self._lab.geo)
-        self._server = await start_server("127.0.0.1", self.port, self._handle)
-        self.port = self._server.address[1]
+        answer = self._answers()
 
-    async def _end(self) -> None:
+        async def handle(request: Request) -> Response:
+            await self._thawed.wait()
+            return await answer(request)
+
+        self._server = await start_server("127.0.0.1", self.port, handle)
+
+    async def end(self) -> None:
+        self._thawed.set()
         if self._server is not None:
             self._server.close()
             self._server = None
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0)
 
-    async def _handle(self, request: Request) -> Response:
-        await self._thawed.wait()
-        return await self._gateway.route(request, Trace(self.name))
+    def _answers(self) -> Callable[[Request], Awaitable[Response]]:
+        raise NotImplementedError
+
+
+class SmallMembers(SmallNode):
+    """Members that serve everything, and declare how much they could."""
+
+    def _answers(self) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            if request.path == "/headroom":
+                return json_response({"capacity_rps": CAPACITY_RPS, "load_rps": LOAD_RPS})
+            return json_response({}, 200, {REGION: self.region})
+
+        return answer
+
+
+class SmallGateway(SmallNode):
+    """A gateway of the lab."""
+
+    def _answers(self) -> Callable[[Request], Awaitable[Response]]:
+        layout, caller = self._lab.layout, Caller(self._lab.pool, Rules())
+        away = layout.other_region(self.region)
+        members, abroad = (
+            Upstreams(caller, [each.callee for each in nodes])
+            for nodes in (self._lab.of("members", self.region), self._lab.of("gateway", away))
+        )
+        gateway = Gateway(layout.node(self.name), TOKEN, members, abroad, layout, self._lab.geo)
+        return lambda request: gateway.route(request, Trace(self.name))
 
 
 class SmallLab:
     """DNS, gateways and members; ``settings`` are a section ``steering:`` for them."""
-
-    NAMES = ("gateway-east-a", "gateway-east-b", "gateway-west-a", "gateway-west-b")
 
     def __init__(self, folder: Path, dns: str = "stand-in") -> None:
         self.layout = Layout.compute(0)
@@ -211,43 +242,32 @@ class SmallLab:
         self._stack.callback(self.dns.close)
         where = dict(host="127.0.0.1", port=self.dns.udp)
         nodes = tuple(replace(node, **where) if node.name == "dns" else node for node in self.layout.nodes)
-        self.geo = GeoRules(replace(self.layout, nodes=nodes), limit_s=5.0)
-        self._servers = {region: self._background.do(self._serve_members(region)) for region in ("east", "west")}
+        # By this clock ten seconds go by between any two looks at it: nothing is kept, so no test waits for its end.
+        self.geo = GeoRules(replace(self.layout, nodes=nodes), itertools.count(0.0, 10.0).__next__, limit_s=5.0)
         self.pool = Pool()
-        self._stack.callback(lambda: self._background.do(self._close_clients()))
-        self.gateways: dict[str, SmallGateway] = {}
-        for name in self.NAMES:
-            self.gateways[name] = SmallGateway(self._background, self, name)
-        for _ in range(2):  # the first to start know nobody abroad yet
-            for gateway in self.gateways.values():
-                gateway.stop()
-                gateway.start()
+        self._stack.callback(lambda: self._background.do(self._end()))
+        kinds = {"members": SmallMembers, "gateway": SmallGateway}
+        self.nodes: dict[str, SmallNode] = {
+            node.name: kinds[node.service](self._background, self, node.name)
+            for node in self.layout.nodes if node.service in kinds
+        }  # fmt: skip
+        for each in self.nodes.values():
+            each.start()
 
-    async def _close_clients(self) -> None:
-        for gateway in self.gateways.values():
-            gateway._thawed.set()
-            await gateway._end()
-        for server in self._servers.values():
-            server.close()
+    async def _end(self) -> None:
+        for each in self.nodes.values():
+            await each.end()
         self.geo.close()
         await self.pool.aclose()
 
-    async def _serve_members(self, region: str) -> Server:
-        async def answer(request: Request) -> Response:
-            if request.path == "/headroom":
-                return json_response({"capacity_rps": CAPACITY_RPS, "load_rps": LOAD_RPS})
-            return json_response({}, 200, {REGION: region})
+    def of(self, service: str, region: str) -> list[SmallNode]:
+        """The nodes of a service in a region."""
+        return [self.nodes[node.name] for node in self.layout.nodes_of(service, region)]
 
-        return await start_server("127.0.0.1", 0, answer)
-
-    def members(self, region: str) -> Callee:
-        """Where the members of a region are."""
-        return Callee(f"members-{region}-a", "members", *self._servers[region].address)
-
-    def node(self, name: str) -> Node:
+    def gateway(self, name: str) -> Node:
         """A gateway as the platform tells of it."""
-        gateway = self.gateways[name]
-        return Node(name, "gateway", gateway.region, visit=f"http://127.0.0.1:{gateway.port}/profile?member=m")
+        visit = f"http://127.0.0.1:{self.nodes[name].port}/profile?member=m"
+        return Node(name, "gateway", self.nodes[name].region, visit=visit)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -268,15 +288,11 @@ class SmallLab:
 
     @property
     def edge_settings(self) -> dict[str, Any]:
-        gateways = {
-            name: {"url": f"http://127.0.0.1:{each.port}/admin", "region": each.region}
-            for name, each in self.gateways.items()
-        }
-        members = {
-            f"members-{region}-{zone}": {"url": "http://{}:{}/headroom".format(*server.address), "region": region}
-            for region, server in self._servers.items() for zone in "ab"
-        }  # fmt: skip
-        return {"token": TOKEN, "gateways": gateways, "members": members}
+        def places(service: str, path: str) -> dict[str, dict[str, str]]:
+            chosen = [each for region in ("east", "west") for each in self.of(service, region)]
+            return {each.name: {"url": f"http://127.0.0.1:{each.port}{path}", "region": each.region} for each in chosen}
+
+        return {"token": TOKEN, "gateways": places("gateway", "/admin"), "members": places("members", "/headroom")}
 
     def ask_dns_api(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON of the zones' API; AssertionError unless it is a success."""
@@ -298,6 +314,37 @@ class SmallLab:
 
     def close(self) -> None:
         self._stack.close()
+
+
+class SmallLabBench:
+    """The small lab as the contract of ``Steering`` wants it."""
+
+    def __init__(self, lab: SmallLab) -> None:
+        self._lab = lab
+        self.steering, self.observer = from_settings(lab.settings, {}), SocketObserver()
+        self.gateways = {
+            region: [lab.gateway(each.name) for each in lab.of("gateway", region)] for region in ("east", "west")
+        }
+
+    def move(self, home: str, row: Mapping[str, float]) -> None:
+        weights = {f"{region}.gw.lab.": round(share * 100) for region, share in row.items()}
+        self._lab.put_records(f"{home}.switch.lab.", "LUA", write_weights(weights))
+
+    def come(self, home: str) -> None:
+        by_address = {node.dns_address: node.name for node in self._lab.layout.nodes_of("gateway")}
+        entrance = next(each for each in self.steering.entrances() if each.home == home)
+        for subnet in entrance.subnets[::8]:
+            for address in self.observer.resolve(entrance, subnet):
+                self.observer.visit(self._lab.gateway(by_address[address]), home, subnet=subnet)
+
+    def kill(self, node: str) -> None:
+        self._lab.nodes[node].stop()
+
+    def start(self, node: str) -> None:
+        self._lab.nodes[node].start()
+
+    def freeze(self, node: str) -> None:
+        self._lab.nodes[node].freeze()
 
 
 @pytest.fixture(params=["stand-in", "powerdns"])

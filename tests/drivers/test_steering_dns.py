@@ -13,6 +13,7 @@ from simian.observers.socket import SocketObserver
 from simian.steering.dns import DnsSteering, from_settings, spread
 from simian.steering.powerdns import PowerDns, parse_text, parse_weights, write_text, write_weights
 from simian.steering.provider import Switch
+from simian.steering.switches import notes_of
 
 from .small_lab import SmallLab, small_lab  # noqa: F401
 from .small_servers import nobody_fixture  # noqa: F401
@@ -110,6 +111,32 @@ def test_a_note_that_cannot_be_read_is_told_and_never_written_over(
             act()
     assert small_lab.records(NOTES, "TXT") == ['"from the night shift: do not touch"']
     assert steering.shares()["east"] == {"east": 1.0, "west": 0.0}, "what is answered can be told all the same"
+
+
+NOTE = "simian-shift=1 n={} mark={} to={} was=east:100,west:0"
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        [NOTE.format(1, MARK, "east:half")],
+        [NOTE.format(1, MARK, "east:0,west:0")],
+        [NOTE.format(1, MARK, "east:50,west:50") + " and more"],
+        [NOTE.format(1, MARK, "east:50,west:50"), NOTE.format(1, OTHER, "west:100")],
+        [NOTE.format(1, MARK, "east:50,west:50"), NOTE.format(2, MARK, "west:100")],
+        [NOTE.format(1, MARK, "east:50,west:50"), ""],
+    ],
+)
+def test_notes_are_read_exactly_or_not_at_all(notes: list[str]) -> None:
+    with pytest.raises(DriverError, match=r"TXT record _simian\.east\.switch\.lab\. cannot be read"):
+        notes_of(Switch(SWITCH, {"east.gw.lab.": 1}, 1, notes))
+
+
+def test_notes_are_in_the_order_in_which_shifts_were_made_and_not_in_the_servers() -> None:
+    texts = [NOTE.format(n, f"simian.k7f3.{n}", "west:100") for n in (10, 9)]
+    read = notes_of(Switch(SWITCH, {"east.gw.lab.": 1}, 1, texts))
+    assert [note.ordinal for note in read] == [9, 10]
+    assert [str(note) for note in read] == texts[::-1]
 
 
 def test_another_record_beside_the_switch_is_left_alone(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from simian_filters.distribution import Distribution
 
 from simian.memory.answers import NO_ANSWER, Answer, Answers, Felt, added, both, in_turn, mixed, points, within
-from simian.memory.links import Condition, MemoryLink, Passage
+from simian.memory.links import Condition, Passage
 from simian.memory.state import MemoryState
 from simian.topology import Node
 from simian.world import Side
@@ -229,7 +229,7 @@ class Services:
         return hits
 
     def _found(self, caller: str, callee: str) -> tuple[Condition, Passage]:
-        link = self._link(caller, callee)
+        link = self._state.way(caller, callee)
         passage = _OPEN if link is None else link.passage(self._condition(link.proxy))
         return (self._condition(callee) if passage.condition == "up" else passage.condition), passage
 
@@ -238,11 +238,6 @@ class Services:
             return "up"
         one = self._state.nodes.get(name)
         return "silent" if one is not None and one.state == "paused" else "refused"
-
-    def _link(self, caller: str, callee: str) -> MemoryLink | None:
-        one = self._state.nodes.get(caller)
-        wide = f"{one.node.service}-{one.node.region}" if one else caller
-        return self._state.links.get(f"{caller}--{callee}") or self._state.links.get(f"{wide}--{callee}")
 
     # who is asked
 
@@ -261,7 +256,7 @@ class Services:
     def _known_bad(self, caller: str, callee: str) -> bool:
         if not self.bad(caller, callee):
             return False
-        link = self._link(caller, callee)
+        link = self._state.way(caller, callee)
         fresh = self._moment.learning
         return callee not in fresh and (link is None or link.link.name not in fresh)
 

@@ -195,6 +195,17 @@ class MemoryState:
         """How bytes fare on it now; its target's own condition is another matter."""
         return link.passage("up" if link.proxy is None else self.condition(link.proxy))
 
+    def way(self, caller: str, callee: str) -> MemoryLink | None:
+        """The link that this caller takes to get there; ``None``: none is in between."""
+        one = self.nodes.get(caller)
+        wide = f"{one.node.service}-{one.node.region}" if one else caller
+        return self.links.get(f"{caller}--{callee}") or self.links.get(f"{wide}--{callee}")
+
+    def passage_between(self, caller: str, callee: str) -> Passage:
+        """How bytes fare between them now; the callee's own condition is another matter."""
+        link = self.way(caller, callee)
+        return Passage() if link is None else self.passage(link)
+
     def lay(self, name: str, mark: str, effect: Effect) -> None:
         """Ensure that this effect lies on the link under this mark."""
         with self._lock:

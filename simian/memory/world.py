@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from simian.data.none import NoData
+from simian.data.memory import MemoryData
 from simian.memory.build import REGIONS, SERVICES, ZONES, build_state
 from simian.memory.clock import SimulatedClock
+from simian.memory.replication import Replication
 from simian.memory.state import MemoryState
 from simian.memory.users import Users
 from simian.memory.watch import Look, MemoryWatch
@@ -56,7 +57,7 @@ def build_memory_world(
         network=MemoryNetwork(state),
         requests=MemoryRequests(state),
         steering=MemorySteering(state),
-        data=NoData(),
+        data=MemoryData(Replication(state)),
         observer=MemoryObserver(state),
         clock=state.clock,
     )

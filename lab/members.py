@@ -18,7 +18,8 @@ from .calls import Callee, Caller, nearest_first
 from .http import HttpError, Pool, Request, Response, json_response
 from .members_caches import FRESH_S, Caches, packed
 from .members_invalidation import QUEUE, Announcer, Invalidator
-from .members_store import StoreClient, StoreDown
+from .members_store import StoreClient, StoreDown, value_or_default
+from .members_warming import Warming
 from .node import NodeContext
 from .service import Service
 from .sqs import Sqs
@@ -107,7 +108,7 @@ class Members:
             "cache_misses": self._caches.misses,
         }
 
-    async def _look_aside(self, key: str, absent: Any, trace: Trace) -> dict[str, Any]:
+    async def _look_aside(self, key: str, trace: Trace) -> dict[str, Any]:
         """From the caches, else from the store, and then into the caches."""
         cached = await self._caches.get(key, trace)
         if cached is not None:
@@ -115,15 +116,13 @@ class Members:
             return found
         started = time.monotonic()
         stored = await self._store.get(key, trace)
-        shown = {"value": absent if stored.value is None else stored.value, "timestamp_us": stored.timestamp_us}
+        shown = {"value": value_or_default(key, stored), "timestamp_us": stored.timestamp_us}
         if time.monotonic() - started < FRESH_S:
             self._caches.fill(key, packed(**shown), trace)
         return shown
 
     async def _profile(self, member: str, trace: Trace) -> Any:
-        # Every member exists: one who never changed anything has a profile made from the name.
-        absent = {"name": member.capitalize(), "language": ("en", "de", "fr", "ja")[crc32(member.encode()) % 4]}
-        return (await self._look_aside(f"profile:{member}", absent, trace))["value"]
+        return (await self._look_aside(f"profile:{member}", trace))["value"]
 
     async def _show_profile(self, request: Request, member: str, trace: Trace) -> Any:
         return {"member": member, "profile": await self._profile(member, trace)}
@@ -137,7 +136,7 @@ class Members:
         return {"member": member, "title": title, "language": profile["language"], "stream": f"/streams/{title}"}
 
     async def _continue(self, request: Request, member: str, trace: Trace) -> Any:
-        shown = await self._look_aside(f"progress:{member}", None, trace)
+        shown = await self._look_aside(f"progress:{member}", trace)
         return {"member": member, "progress": shown["value"], "timestamp_us": shown["timestamp_us"]}
 
     async def _progress(self, request: Request, member: str, trace: Trace) -> Any:
@@ -177,8 +176,8 @@ async def serve(context: NodeContext) -> None:
     """The members node of one zone, until cancelled."""
     spec, layout, pool, rules = context.spec, context.layout, Pool(), Rules()
     caller = Caller(pool, rules)
-    own = [Callee.through(link) for link in layout.links_from(spec.name, "cache")]
-    caches = Caches(caller, spec.name, nearest_first(own, spec.zone))
+    own = nearest_first([Callee.through(link) for link in layout.links_from(spec.name, "cache")], spec.zone)
+    caches = Caches(caller, spec.name, own)
     stores = [Callee.directly(node) for node in layout.nodes_of("store", spec.region)]
     store = StoreClient(caller, nearest_first(stores, spec.zone))
     queues = {layout.node(link.target).region: link for link in layout.links_from(spec.name, "queue")}
@@ -188,10 +187,13 @@ async def serve(context: NodeContext) -> None:
     invalidator = Invalidator(Sqs(caller, spec.name, there, QUEUE), caches, store, spec.name)
     members = Members(caches, store, announcer, spec.region, spec.name)
     service = Service(context, rules, members.route)
+    service.ready = False
     try:
         async with await service.listen(), asyncio.TaskGroup() as tasks:
             for loop in (announcer.run(), invalidator.run(), caches.catch_up(), caches.look_again()):
                 tasks.create_task(loop)
+            await Warming(store, own[0], spec.name).run()
+            service.ready = True
     finally:
         await caches.aclose()
         await pool.aclose()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+from zlib import crc32
 
 from .calls import Callee, Caller, Health
 from .http import HttpError, Malformed, Response
@@ -35,19 +36,26 @@ class StoreClient:
 
     async def get(self, key: str, trace: Trace) -> Found:
         """The value of a key. Raises StoreDown."""
-        answer = await self._ask(trace, "GET", key)
-        return self._found(answer)
+        shape = _json(await self._ask(trace, "GET", _path(key)))
+        return Found(shape.get("value"), int(shape.get("timestamp_us") or 0))
+
+    async def get_many(self, keys: Sequence[str], trace: Trace, timeout_s: float) -> dict[str, Found]:
+        """The values of many keys; those that were never written are left out. Raises StoreDown, Malformed."""
+        body = json.dumps({"keys": keys}).encode()
+        rows = _listed(await self._ask(trace, "POST", "/kv", body, timeout_s), "found")
+        return {key: Found(value, timestamp_us) for key, value, timestamp_us in rows}
+
+    async def recent(self, limit: int, trace: Trace, timeout_s: float) -> list[str]:
+        """Keys lately written, the last one first. Raises StoreDown, Malformed."""
+        return _listed(await self._ask(trace, "GET", f"/recent?limit={limit}", b"", timeout_s), "keys")
 
     async def put(self, key: str, value: Any, timestamp_us: int, trace: Trace) -> bool:
         """Write; done when a quorum has it. False: a newer one was there already, and stays. Raises StoreDown."""
         body = json.dumps({"value": value, "timestamp_us": timestamp_us}, separators=(",", ":")).encode()
-        answer = await self._ask(trace, "PUT", key, body)
+        answer = await self._ask(trace, "PUT", _path(key), body)
         if answer.status != 200:
             raise StoreDown(f"the store refused the write: {answer.body.decode('utf-8', 'replace')[:200]}")
-        try:
-            return bool(answer.json()["kept"])
-        except (ValueError, KeyError, TypeError):
-            return False  # then nothing relies on it
+        return bool(_json(answer).get("kept"))
 
     async def probe(self, trace: Trace) -> bool:
         """Whether the nearest store node answers with a quorum, however slowly."""
@@ -57,13 +65,11 @@ class StoreClient:
             return False
         return answer.status in (200, 404)
 
-    async def _ask(self, trace: Trace, method: str, key: str, body: bytes = b"") -> Response:
+    async def _ask(self, trace: Trace, method: str, path: str, body: bytes = b"", timeout_s: float = TRY_S) -> Response:
         last = "none was tried"
         for callee in self._health.ordered(self._callees):
             try:
-                answer = await self._caller.call(
-                    trace, callee, method, f"/kv/{quote(key, safe=':')}", body=body, timeout_s=TRY_S
-                )
+                answer = await self._caller.call(trace, callee, method, path, body=body, timeout_s=timeout_s)
             except HttpError as error:
                 self._health.bad(callee.name)
                 last = f"{callee.name}: {error}"
@@ -74,10 +80,29 @@ class StoreClient:
             last = f"{callee.name} answered {answer.status}"
         raise StoreDown(f"no store node of the region could serve; the last: {last}")
 
-    @staticmethod
-    def _found(answer: Response) -> Found:
-        try:
-            shape = answer.json()
-        except ValueError as error:
-            raise Malformed(f"the store answered with no JSON: {error}") from None
-        return Found(shape.get("value"), int(shape.get("timestamp_us") or 0))
+
+def value_or_default(key: str, found: Found) -> Any:
+    """What is shown of a key. Every member exists: one who never changed anything has a profile made from the name."""
+    kind, _, member = key.partition(":")
+    if found.value is None and kind == "profile":
+        return {"name": member.capitalize(), "language": ("en", "de", "fr", "ja")[crc32(member.encode()) % 4]}
+    return found.value
+
+
+def _path(key: str) -> str:
+    return f"/kv/{quote(key, safe=':')}"
+
+
+def _json(answer: Response) -> dict[str, Any]:
+    try:
+        shape: dict[str, Any] = answer.json()
+    except ValueError as error:
+        raise Malformed(f"the store answered with no JSON: {error}") from None
+    return shape
+
+
+def _listed(answer: Response, field: str) -> list[Any]:
+    listed = _json(answer).get(field)
+    if answer.status != 200 or not isinstance(listed, list):
+        raise Malformed(f"the store answered {answer.status} without a list of {field}")
+    return listed

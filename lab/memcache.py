@@ -138,10 +138,6 @@ class Memcache:
         """The item with its ``cas``, or ``None``."""
         return self._item(await self._ask(b"gets %b\r\n" % key.encode()))
 
-    async def set(self, key: str, value: bytes, expires_in_s: int) -> None:
-        """Keep a value."""
-        self._expect(await self._ask(self._storing(b"set", key, value, expires_in_s)), b"STORED")
-
     async def add(self, key: str, value: bytes, expires_in_s: int) -> bool:
         """Keep a value unless there is one; whether it is kept."""
         answer = await self._ask(self._storing(b"add", key, value, expires_in_s))
@@ -173,12 +169,6 @@ class Memcache:
     async def delete(self, key: str) -> None:
         """Ensure that it is gone."""
         self._expect(await self._ask(b"delete %b\r\n" % key.encode()), b"DELETED", b"NOT_FOUND")
-
-    async def version(self) -> str:
-        """What it says of itself."""
-        answer = await self._ask(b"version\r\n")
-        self._refuse_errors(answer)
-        return answer.decode("ascii", "replace") if isinstance(answer, bytes) else ""
 
     @staticmethod
     def _storing(verb: bytes, key: str, value: bytes, expires_in_s: int, more: bytes = b"") -> bytes:

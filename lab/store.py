@@ -20,13 +20,14 @@ from .http import Pool, Request, Response, json_response
 from .node import NodeContext
 from .service import Service
 from .store_data import BUCKETS, Replica, Row, newest, row_of
-from .store_peers import NEAR_TIMEOUT_S, Courier, Lane
+from .store_peers import BATCH_LIMIT, NEAR_TIMEOUT_S, Courier, Lane
 from .store_repair import Repair
 from .trace import Trace
 
 KEY_LIMIT = 512
 VALUE_LIMIT_B = 64 << 10
 AHEAD_LIMIT_US = 86_400_000_000  # a write from further in the future would hide all writes until then
+RECENT_LIMIT = 5_000
 DEEP_KEY = "deep"
 HEDGE_S = 0.03
 
@@ -64,6 +65,10 @@ class Store:
             return await self._key(request, request.path.removeprefix("/kv/"), trace)
         if where == ("POST", "/replicas"):
             return self._replicas(request)
+        if where == ("POST", "/kv"):
+            return await self._keys(request)
+        if where == ("GET", "/recent"):
+            return json_response({"keys": self._replica.recent(_limit(request))})
         if where == ("GET", "/replica-digest"):
             return self._digest(request)
         if request.method == "GET" and request.path.startswith("/replica/"):
@@ -85,6 +90,18 @@ class Store:
             best = await self.write(row, trace)
             return json_response({"key": key, "timestamp_us": best.timestamp_us, "kept": best == row})
         return Response(405, b"GET and PUT are possible here\n", {"allow": "GET, PUT"})
+
+    async def _keys(self, request: Request) -> Response:
+        """Many keys, each as if it were asked for alone."""
+        try:
+            keys = [str(key) for key in request.json()["keys"]]
+        except (ValueError, KeyError, TypeError):
+            raise BadRequest('the body is {"keys": […]}') from None
+        if len(keys) > BATCH_LIMIT:
+            raise BadRequest(f"at most {BATCH_LIMIT} keys can be asked for at once, not {len(keys)}")
+        rows = await asyncio.gather(*(self.read(key, Trace(self._node)) for key in keys))
+        found = [(row.key, row.value and json.loads(row.value), row.timestamp_us) for row in rows if row is not None]
+        return json_response({"found": found})
 
     async def read(self, key: str, trace: Trace) -> Row | None:
         """The newest of two replicas of the region; an older one is repaired.
@@ -163,6 +180,13 @@ class Store:
         if not bucket.isdecimal() or int(bucket) >= BUCKETS:
             raise BadRequest(f"a bucket is a number from 0 to {BUCKETS - 1}, not {bucket!r}")
         return json_response({"rows": self._replica.bucket(int(bucket))})
+
+
+def _limit(request: Request) -> int:
+    text = request.query.get("limit", str(RECENT_LIMIT))
+    if not text.isdecimal() or len(text) > 9:
+        raise BadRequest(f"limit is a whole number, not {text[:20]!r}")
+    return min(int(text), RECENT_LIMIT)
 
 
 def _answered(future: "asyncio.Future[Row | None]") -> bool:

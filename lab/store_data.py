@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS kv (
     key TEXT PRIMARY KEY, value TEXT, timestamp_us INTEGER NOT NULL, tombstone INTEGER NOT NULL,
     bucket INTEGER NOT NULL, fingerprint INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS kv_by_bucket ON kv (bucket);
+CREATE INDEX IF NOT EXISTS kv_by_time ON kv (timestamp_us);
 CREATE TABLE IF NOT EXISTS hints (
     peer TEXT NOT NULL, id INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (peer, id)) WITHOUT ROWID;
 """
@@ -128,6 +129,11 @@ class Replica:
         """All rows of one bucket of the digest."""
         rows = self._db.execute("SELECT key, value, timestamp_us, tombstone FROM kv WHERE bucket = ?", (bucket,))
         return [Row(key, value, timestamp_us, bool(tombstone)) for key, value, timestamp_us, tombstone in rows]
+
+    def recent(self, limit: int) -> list[str]:
+        """Keys, the one written last first."""
+        found = self._db.execute("SELECT key FROM kv ORDER BY timestamp_us DESC LIMIT ?", (limit,))
+        return [key for (key,) in found]
 
     def hint(self, peer: str, keys: list[str]) -> None:
         """Note that a peer is to be told of these keys."""

@@ -116,7 +116,7 @@ def _with_client(test: Callable[[Memcache], Awaitable[None]]) -> None:
 
 def test_many_at_once_share_one_connection_and_get_their_own_answers() -> None:
     async def test(client: Memcache) -> None:
-        await asyncio.gather(*(client.set(f"k{n}", b"END\r\n%d" % n, 60) for n in range(200)))
+        await asyncio.gather(*(client.add(f"k{n}", b"END\r\n%d" % n, 60) for n in range(200)))
         values = await asyncio.gather(*(client.get(f"k{n}") for n in range(201)))
         assert values == [b"END\r\n%d" % n for n in range(200)] + [None]
 

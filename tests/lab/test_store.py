@@ -255,3 +255,24 @@ def test_request_faults_of_the_store_are_told_and_a_quorum_goes_around_them(kit:
             assert (answer.status, answer.headers["x-simian-faults"]) == (503, "m.2")
 
     _run(test())
+
+
+@pytest.mark.lab
+def test_many_keys_are_read_at_once_and_the_latest_are_told(kit: Any) -> None:
+    async def test() -> None:
+        async with kit.running(kit.layout, kit.folder, A, B, C) as services:
+            for number in range(20):
+                await services.ask(A, "PUT", f"/kv/k{number}", _body(number, 1000 + number))
+            newer = json.dumps({"get": [], "put": [["k7", '"new"', 5000, False], ["k8", None, 5000, True]]}).encode()
+            for node in (B, C):
+                await services.ask(node, "POST", "/replicas", newer)
+            asked = json.dumps({"keys": ["k7", "k8", "k9", "none"]}).encode()
+            found = (await services.ask(A, "POST", "/kv", asked)).json()["found"]
+            assert found == [["k7", "new", 5000], ["k8", None, 5000], ["k9", 9, 1009]]
+            recent = (await services.ask(A, "GET", "/recent?limit=4")).json()["keys"]
+            assert (set(recent[:2]), recent[2:]) == ({"k7", "k8"}, ["k19", "k18"])
+            many = json.dumps({"keys": ["k"] * 501}).encode()
+            for method, path, body in (("GET", "/recent?limit=x", b""), ("POST", "/kv", b"[]"), ("POST", "/kv", many)):
+                assert (await services.ask(A, method, path, body)).status == 400
+
+    _run(test())

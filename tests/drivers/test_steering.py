@@ -1,8 +1,9 @@
 """The contract of ``Steering``, over every driver, seen as users see it: by asking DNS and by going to gateways."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -12,6 +13,8 @@ from simian.memory import build_memory_world
 from simian.topology import Node
 from simian.traffic import Entrance, Modes, Visit, same_shares
 from simian.world import Observer, Steering
+
+from .small_lab import SmallLab, SmallLabBench
 
 MARK, OTHER = "simian.k7f3.1", "simian.k7f3.2"
 HOME, HALF, AWAY = ({"east": east, "west": 1 - east} for east in (1.0, 0.5, 0.0))
@@ -66,9 +69,14 @@ class MemoryBench:
         self._made.clock.wait(5)
 
 
-@pytest.fixture(params=["memory"])
-def bench(request: pytest.FixtureRequest) -> Bench:
-    return MemoryBench()
+@pytest.fixture(params=["memory", "dns"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    if request.param == "memory":
+        yield MemoryBench()
+        return
+    lab = SmallLab(tmp_path)
+    yield SmallLabBench(lab)
+    lab.close()
 
 
 def entrance_of(bench: Bench, home: str) -> Entrance:

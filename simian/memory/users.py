@@ -22,6 +22,7 @@ from simian.traffic import Shares
 
 SHORTEST_S = 0.2
 LONGEST_S = 600.0
+BEFORE_S = 60.0  # they have been at it for so long when a world begins, so gateways have counted arrivals
 GROWTH = 0.25  # an interval lasts at most this part of the time since the last change
 LATE_MS: Mapping[str, float] = {"p50": 0.0, "p99": 0.0, "max": 0.0}  # simulated users are never late
 
@@ -59,7 +60,7 @@ class Users:
     def __init__(self, state: MemoryState) -> None:
         self._state, self._habits = state, state.habits
         self._rng = Random(f"users {state.seed}")
-        self._from = state.clock.elapsed()
+        self._from = state.clock.elapsed() - BEFORE_S
         self._owed: dict[str, float] = dict.fromkeys(state.regions, 0.0)  # parts of requests not yet made
         self._unwarned: dict[str, float] = {}
         self._bad_since: dict[str, float] = {}

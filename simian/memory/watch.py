@@ -40,6 +40,8 @@ class MemoryWatch:
         until = self._clock.elapsed() + max(0.0, seconds)
         while not self._seen and self._clock.step(until):
             pass
+        if not self._seen and seconds > 0:
+            self._users.settle()  # whoever has waited sees what users did meanwhile, as with users that tell all the time
         seen, self._seen = self._seen, []
         return seen
 

@@ -40,9 +40,14 @@ class Histogram:
 
     def merge(self, other: "Histogram") -> None:
         """Add all of the other's values to this one."""
-        for index, count in list(other._buckets.items()):
-            self._buckets[index] = self._buckets.get(index, 0) + count
-        self._count += other._count
+        self.add(dict(other._buckets))
+
+    def add(self, counts: Mapping[int, int]) -> None:
+        """Add so many values to each bucket: index -> count, as rows of the users' feed have them."""
+        buckets = self._buckets
+        for index, count in counts.items():
+            buckets[index] = buckets.get(index, 0) + count
+        self._count += sum(counts.values())
 
     def quantile(self, q: float) -> float:
         """The smallest value that at least the share ``q`` (0..1) of all values do not exceed, in ms, within 1 %.

@@ -20,6 +20,7 @@ EVIDENCE_DEADLINE_S = 60.0
 QUARANTINE_S = 15.0  # longer than any driver's own time limit: a call that timed out cannot land after it
 LOOK_EVERY_S = 0.5
 DRAIN_WITHIN_S = 30.0
+FEWEST_TRIES = 20  # before anything is said of a share
 LEFTOVER_SHARE = 0.002  # of all tries: fewer are stragglers that no evacuation waits for
 
 
@@ -100,6 +101,8 @@ class Injection:
             found = done.value or Evidence(None, before, f"could not be measured: {done.error}")
             self.log.note(entry, evidence=asdict(found))
             self.tools.emit({"event": "evidence", "id": entry.n, "target": entry.fault.target, **asdict(found)})
+            if entry.fault.last and found.held is not True:
+                raise _not_obeyed(entry, found)
 
     def _evidence(self, entry: Entry) -> Evidence:
         control = self.controls[entry.n - 1]
@@ -126,15 +129,16 @@ class Injection:
         """Wait until nobody arrives in the region any more. Raises ``Aborted``, *broken*, when they go on to."""
         gateways = [n.name for n in self.topology.candidates(region=stage.drained) if n.visit]
         until = self.clock.elapsed() + DRAIN_WITHIN_S
-        quiet, before = 0, self.attention.exposure.tries(gateways)
+        quiet, before, last = 0, self.attention.exposure.tries(gateways), (0, 0)
         while quiet < 2:
             self.attention.live(LOOK_EVERY_S)
             now = self.attention.exposure.tries(gateways)
             here, every = now[0] - before[0], now[1] - before[1]
-            before = now
-            quiet = quiet + 1 if every and here <= LEFTOVER_SHARE * every else 0
+            if every >= FEWEST_TRIES:
+                before, last = now, (here, every)
+                quiet = quiet + 1 if here <= LEFTOVER_SHARE * every else 0
             if self.clock.elapsed() >= until and quiet < 2:
-                raise _not_drained(stage.drained, here, every)
+                raise _not_drained(stage.drained, *last)
         self.attention.moment("drained", region=stage.drained)
 
     def _gate(self, stage: Stage) -> None:
@@ -144,6 +148,19 @@ class Injection:
             if self.clock.elapsed() >= until:
                 raise Aborted(f"aborted: the steady state does not hold after stage {stage.name!r}")
             self.attention.tick(LOOK_EVERY_S)
+
+
+def _not_obeyed(entry: Entry, found: Evidence) -> Aborted:
+    """Users are not moved any further on steering that is not proven: who would take them is not sure."""
+    called = f"{entry.fault.kind} of {entry.fault.target}"
+    text = f"aborted: the {called} is not proven to be in place, and users are not moved on such ground: {found.seen}"
+    if found.held is None:
+        return Aborted(text)
+    hint = "it was accepted and is not acted on: look at what reads this setting, and at caches in between"
+    target = entry.fault.target
+    return Aborted(
+        text, CheckVerdict(f"{called} works", "broken", "in place", None, None, None, 1, found.seen, target, hint)
+    )
 
 
 def _not_drained(region: str, here: int, every: int) -> Aborted:

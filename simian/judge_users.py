@@ -173,7 +173,10 @@ class UsersJudge:
 
 
 def _parts(good: int, failed: int, seconds: float) -> Iterator[tuple[int, int]]:
-    """A slice in parts as long as the feed's: one of many minutes (simulated) is no bunch of failures."""
-    many = max(1, round(seconds / FEED_SLICE_S))
+    """A slice in parts as long as the feed's: one of many minutes (simulated) is no bunch of failures.
+
+    Without failures the parts would but say the same again and again.
+    """
+    many = max(1, round(seconds / FEED_SLICE_S)) if failed else 1
     for i in range(many):
         yield good * (i + 1) // many - good * i // many, failed * (i + 1) // many - failed * i // many

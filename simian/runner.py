@@ -232,6 +232,8 @@ class Runner:
     def _judge_voids(self) -> None:
         if not any("users" in check["probe"] for check in self.request.checks):
             return
+        if self.outcome != "completed" and not all(stage.judged for stage in self._agreed.stages):
+            return  # it ended before anything was judged
         share = self.steady.void_share(VOID_WINDOW_S)
         if share > VOID_SHARE:
             text = f"the users were late in {share:.0%} of the {VOID_WINDOW_S:g} s after the injection"

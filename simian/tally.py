@@ -41,7 +41,7 @@ class UsersTally:
     def _take_row(self, row: Row) -> None:
         group = self.groups.setdefault((row.home, row.kind), Group())
         if self.metric.quantile is not None:
-            group.latency.merge(Histogram.from_json({str(index): n for index, n in row.latency.items() if n}))
+            group.latency.add(row.latency)
             return
         good, every = self.metric.count(row)
         group.good += good

@@ -38,10 +38,10 @@ class MemoryWatch:
     def wait(self, seconds: float) -> list[Observation]:
         """Let simulated time pass until something was seen, at most so long; what was seen since the last call."""
         until = self._clock.elapsed() + max(0.0, seconds)
+        if not self._seen and seconds > 0:
+            self._users.settle()  # a long interval is told in parts to who looks often, as users tell all the time
         while not self._seen and self._clock.step(until):
             pass
-        if not self._seen and seconds > 0:
-            self._users.settle()  # whoever has waited sees what users did meanwhile, as with users that tell all the time
         seen, self._seen = self._seen, []
         return seen
 

@@ -17,7 +17,7 @@ from simian_filters.rules import Rules
 from .calls import Callee, Caller, nearest_first
 from .http import HttpError, Pool, Request, Response, json_response
 from .members_caches import FRESH_S, Caches, packed
-from .members_invalidation import QUEUE, Announcer, Invalidator
+from .members_invalidation import QUEUE, Announcement, Announcer, Invalidator
 from .members_store import StoreClient, StoreDown, value_or_default
 from .members_warming import Warming
 from .node import NodeContext
@@ -146,17 +146,18 @@ class Members:
         title = request.query.get("title") or _title(member, at_us)
         value = {"title": title, "position_s": _whole(request.query.get("position_s"), at_us // 1_000_000 % 7200)}
         key = f"progress:{member}"
-        started, written, kept = time.monotonic(), False, False
+        item, announced = packed(value, at_us), Announcement(key, 0)
+        started, kept = time.monotonic(), False
         try:
             kept = await self._store.put(key, value, at_us, trace)
-            written = True
+            announced = Announcement.of(key, item, at_us)
         finally:
             # A write that failed, or was given up, may have been made all the same: the caches must not hide it.
             if kept and time.monotonic() - started < FRESH_S:
-                self._caches.put(key, packed(value, at_us), trace)
+                self._caches.put(key, item, trace)
             else:
                 self._caches.drop(key, trace)
-            self._announcer.announce(key, at_us if written else 0, trace)
+            self._announcer.announce(announced, trace)
         return {"member": member, "progress": value, "timestamp_us": at_us}
 
 

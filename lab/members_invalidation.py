@@ -7,10 +7,12 @@ import asyncio
 import json
 import logging
 from collections import deque
+from dataclasses import asdict, dataclass
+from zlib import crc32
 
 from .http import HttpError
 from .members_caches import Caches, packed
-from .members_store import StoreClient, StoreDown
+from .members_store import Found, StoreClient, StoreDown
 from .sqs import NoSuchQueue, Received, Sqs
 from .trace import Trace
 
@@ -21,8 +23,35 @@ _BATCH = 10
 _POLL_S = 5
 _HIDDEN_S = 1
 _SOON_S = 0.25  # an announcement is often a little ahead of the write itself
+_TIE_RECEIVES = 5  # another value of the same time: it has won, or what was announced is still on its way
 _PAUSE_S = 0.3
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A key was written at that time (0: perhaps). ``mark`` tells two values of the same time apart."""
+
+    key: str
+    timestamp_us: int
+    mark: int = 0
+
+    @classmethod
+    def of(cls, key: str, item: bytes, timestamp_us: int) -> "Announcement":
+        """Of a write, as it would be kept in a cache."""
+        return cls(key, timestamp_us, crc32(item))
+
+    @classmethod
+    def read(cls, body: str) -> "Announcement":
+        """From a message. Raises ValueError, KeyError, TypeError."""
+        shape = json.loads(body)
+        return cls(str(shape["key"]), int(shape["timestamp_us"]), int(shape["mark"]))
+
+    def is_in(self, found: Found) -> bool:
+        """Whether the store has this write, or one that has won over it for sure."""
+        if found.timestamp_us != self.timestamp_us or not self.timestamp_us:
+            return found.timestamp_us >= self.timestamp_us
+        return crc32(packed(found.value, found.timestamp_us)) == self.mark
 
 
 class Announcer:
@@ -39,12 +68,12 @@ class Announcer:
         """How many announcements the queue has not taken yet."""
         return len(self._waiting)
 
-    def announce(self, key: str, timestamp_us: int, trace: Trace) -> None:
-        """Say that a key was written at that time (0: perhaps). Past the limit the oldest is dropped."""
+    def announce(self, announcement: Announcement, trace: Trace) -> None:
+        """Tell the other region. Past the limit the oldest is dropped."""
         if len(self._waiting) >= WAITING_LIMIT:
             self._waiting.popleft()
             self.dropped += 1
-        self._waiting.append(json.dumps({"key": key, "timestamp_us": timestamp_us}))
+        self._waiting.append(json.dumps(asdict(announcement)))
         self._some.set()
         trace.started(self._name)
 
@@ -102,29 +131,29 @@ class Invalidator:
         or the caches' own expiry ends what is stale soon after.
         """
         try:
-            shape = json.loads(received.body)
-            key, timestamp_us = str(shape["key"]), int(shape["timestamp_us"])
+            announced = Announcement.read(received.body)
         except (ValueError, KeyError, TypeError):
             _log.warning("an announcement that makes no sense was thrown away: %r", received.body[:200])
             return True
         for pause_s in (_SOON_S, 0.0) if received.receives == 1 else (0.0,):
-            if await self._settled(key, timestamp_us):
+            if await self._settled(announced, received.receives):
                 return True
             await asyncio.sleep(pause_s)
         if received.receives < MAX_RECEIVES:
             return False
-        self._caches.drop(key, Trace(self._node))
+        self._caches.drop(announced.key, Trace(self._node))
         return True
 
-    async def _settled(self, key: str, timestamp_us: int) -> bool:
+    async def _settled(self, announced: Announcement, receives: int) -> bool:
         """Whether the store has what was announced; then nothing older is in the caches."""
         trace = Trace(self._node)
         try:
-            found = await self._store.get(key, trace)
+            found = await self._store.get(announced.key, trace)
         except (StoreDown, HttpError):
             return False
-        if found.timestamp_us < timestamp_us:
+        is_tie = found.timestamp_us == announced.timestamp_us
+        if not announced.is_in(found) and not (is_tie and receives >= _TIE_RECEIVES):
             return False
         # What is as new stays: it was read, written or warmed since.
-        self._caches.outdate(key, packed(found.value, found.timestamp_us), trace)
+        self._caches.outdate(announced.key, packed(found.value, found.timestamp_us), trace)
         return True

@@ -1,6 +1,6 @@
 """The contract of ``Data``, over every driver: what is acknowledged gets everywhere, and no cache stays behind."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, Protocol
 
@@ -9,6 +9,8 @@ import pytest
 from simian.errors import DriverError, NoSuchTarget
 from simian.memory import build_memory_world
 from simian.world import Cell, Data
+
+from .lab_bench import LabBench, running_lab  # noqa: F401
 
 MARK = "simian.k7f3.1"
 REGIONS = ("east", "west")
@@ -86,9 +88,16 @@ class MemoryBench:
         self.until(lambda: self._made.world.platform.ready(node), f"{node} is ready")
 
 
-@pytest.fixture(params=["memory"])
-def bench(request: pytest.FixtureRequest) -> Bench:
-    return MemoryBench()
+@pytest.fixture(params=["memory", pytest.param("lab", marks=pytest.mark.lab)])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    if request.param == "memory":
+        yield MemoryBench()
+        return
+    lab = LabBench(request.getfixturevalue("running_lab"))
+    try:
+        yield lab
+    finally:
+        lab.restore()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from simian_lab.cache import Items
 from simian_lab.calls import Callee, Caller
 from simian_lab.http import Pool
 from simian_lab.members_caches import Caches, packed
-from simian_lab.members_invalidation import Invalidator
+from simian_lab.members_invalidation import Announcement, Invalidator
 from simian_lab.members_store import Found
 from simian_lab.sqs import Received
 from simian_lab.trace import Trace
@@ -104,9 +105,9 @@ class _StoreThatHas:
 class _QueueOnce:
     """A queue with one announcement."""
 
-    def __init__(self, key: str, timestamp_us: int) -> None:
-        body = json.dumps({"key": key, "timestamp_us": timestamp_us})
-        self._messages = [Received(body, "receipt", 1)]
+    def __init__(self, key: str, value: str, timestamp_us: int) -> None:
+        announcement = Announcement.of(key, packed(value, timestamp_us), timestamp_us)
+        self._messages = [Received(json.dumps(asdict(announcement)), "receipt", 1)]
         self.deleted: list[str] = []
 
     async def receive(self, *, wait_s: int, hidden_s: int) -> list[Received]:
@@ -121,7 +122,7 @@ class _QueueOnce:
 def test_a_reader_who_read_before_the_write_came_over_does_not_bring_the_old_value_back(kit: Any) -> None:
     async def test() -> None:
         async with _two_members_over_one_cache() as (items, slow, caches):
-            queue: Any = _QueueOnce("k", 20)
+            queue: Any = _QueueOnce("k", "new", 20)
             store: Any = _StoreThatHas(Found("new", 20))
 
             async def connected() -> bool:
@@ -152,7 +153,7 @@ def test_a_reader_who_read_before_the_write_came_over_does_not_bring_the_old_val
 def test_what_is_as_new_as_what_was_announced_stays(kit: Any) -> None:
     async def test() -> None:
         async with _two_members_over_one_cache() as (items, _, caches):
-            queue: Any = _QueueOnce("k", 20)
+            queue: Any = _QueueOnce("k", "new", 20)
             store: Any = _StoreThatHas(Found("new", 20))
             items.put(b"k", packed("new", 20), 0, 0)
             items.put(b"loser", packed("a", 20), 0, 0)
@@ -171,3 +172,18 @@ def test_what_is_as_new_as_what_was_announced_stays(kit: Any) -> None:
                 assert _time_in(items, "k") == 20
 
     _run(test())
+
+
+@pytest.mark.parametrize(
+    ("found", "is_in"),
+    [
+        (Found("new", 20), True),
+        (Found("other", 20), False),
+        (Found("newer", 21), True),
+        (Found("old", 19), False),
+        (Found(None, 0), False),
+    ],
+)
+def test_an_announced_write_has_come_over_when_it_or_a_later_one_is_in_the_store(found: Found, is_in: bool) -> None:
+    assert Announcement.of("k", packed("new", 20), 20).is_in(found) == is_in
+    assert Announcement("k", 0).is_in(found), "what was perhaps written is not waited for"

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -92,69 +93,71 @@ def _weakness(check: Mapping[str, Any]) -> dict[str, Any]:
 def _observed(
     observations: Iterable[tuple[float, str, Mapping[str, Any]]], regions: Mapping[str, str]
 ) -> dict[str, Any]:
-    seconds, arrivals, caches = _Seconds(), _Counts(regions, ANSWERED), _Counts(regions, HIT)
+    seconds: dict[int, _Second] = {}
     told: dict[str, list[dict[str, Any]]] = {"reading": [], "moment": [], "backlog": []}
     for at, kind, data in observations:
         if kind in told:
             told[kind].append({"at": at, **data})
         elif kind == "slice":
-            seconds.add(at, data)
-            arrivals.add(at, data["seconds"], data.get("arrived"))
-            caches.add(at, data["seconds"], data.get("caches"))
-    observed = {"traffic": seconds.rows(), "arrivals": arrivals.rows(), "caches": caches.rows()}
+            seconds.setdefault(int(at), _Second(at, at)).add(at, data, regions)
+    ordered = [seconds[number] for number in sorted(seconds)]
+    observed = {
+        "traffic": [row for second in ordered for row in second.traffic()],
+        "arrivals": [row for second in ordered for row in second.told(second.arrived, ANSWERED)],
+        "caches": [row for second in ordered for row in second.told(second.read, HIT)],
+    }
     return observed | {"readings": told["reading"], "moments": told["moment"], "backlog": told["backlog"]}
 
 
-class _Seconds:
-    """What users saw by second and home region; a slice longer than a second stays whole."""
+@dataclass
+class _Second:
+    """The slices that began in one second, from the first one's start to the last one's end, so that rates are exact.
 
-    def __init__(self) -> None:
-        self._rows: dict[tuple[float, str], dict[str, Any]] = {}
+    A slice longer than a second stays whole.
+    """
 
-    def add(self, at: float, data: Mapping[str, Any]) -> None:
-        """Fold a slice into its second."""
+    start: float
+    end: float
+    homes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    arrived: dict[str, list[int]] = field(default_factory=dict)  # by region
+    read: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, at: float, data: Mapping[str, Any], regions: Mapping[str, str]) -> None:
+        """Fold a slice in; nodes of no known region are left out."""
+        self.start, self.end = min(self.start, at), max(self.end, at + float(data["seconds"]))
         for row in data["rows"]:
-            self._add(float(int(at)), float(data["seconds"]), row)
+            self._add(row)
+        for sums, name in ((self.arrived, "arrived"), (self.read, "caches")):
+            for node, pair in (data.get(name) or {}).items():
+                if node in regions:
+                    known = sums.get(regions[node], [0, 0])
+                    sums[regions[node]] = [one + more for one, more in zip(known, pair, strict=True)]
 
-    def _add(self, whole: float, length_s: float, row: Mapping[str, Any]) -> None:
+    def _add(self, row: Mapping[str, Any]) -> None:
         home = str(row["home"])
-        fresh: dict[str, Any] = {"at": whole, "seconds": max(1.0, length_s), "home": home}
-        fresh |= {name: Counter() for name in BY_NAME} | dict.fromkeys(COUNTS, 0)
-        second = self._rows.setdefault((whole, home), fresh)
-        second["seconds"] = max(second["seconds"], length_s)
+        fresh: dict[str, Any] = {name: Counter() for name in BY_NAME} | dict.fromkeys(COUNTS, 0)
+        sums = self.homes.setdefault(home, fresh)
         for name in BY_NAME:
-            second[name].update(row.get(name) or {})
+            sums[name].update(row.get(name) or {})
         for name in COUNTS:
-            second[name] += row[name]
+            sums[name] += row[name]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """All of them, in order."""
-        return [{**self._rows[key], "latency": _plain(self._rows[key]["latency"])} for key in sorted(self._rows)]
+    @property
+    def _when(self) -> dict[str, float]:
+        return {"at": self.start, "seconds": round(self.end - self.start, 6)}
 
+    def traffic(self) -> list[dict[str, Any]]:
+        """A row for each home."""
+        return [
+            {**self._when, "home": home, **sums, "latency": _plain(sums["latency"])}
+            for home, sums in sorted(self.homes.items())
+        ]
 
-class _Counts:
-    """Pairs of counts of nodes, added up by second and by the nodes' region; nodes of no known region are left out."""
-
-    def __init__(self, regions: Mapping[str, str], names: tuple[str, str]) -> None:
-        self._regions, self._names = regions, names
-        self._rows: dict[tuple[float, str], dict[str, Any]] = {}
-
-    def add(self, at: float, length_s: float, counts: Mapping[str, Sequence[int]] | None) -> None:
-        """Fold the counts of a slice into its second."""
-        for node, pair in (counts or {}).items():
-            if node in self._regions:
-                self._add(float(int(at)), float(length_s), self._regions[node], pair)
-
-    def _add(self, whole: float, length_s: float, region: str, pair: Sequence[int]) -> None:
-        fresh = {"at": whole, "seconds": max(1.0, length_s), "region": region, **dict.fromkeys(self._names, 0)}
-        second = self._rows.setdefault((whole, region), fresh)
-        second["seconds"] = max(second["seconds"], length_s)
-        for name, count in zip(self._names, pair, strict=True):
-            second[name] += count
-
-    def rows(self) -> list[dict[str, Any]]:
-        """All of them, in order."""
-        return [self._rows[key] for key in sorted(self._rows)]
+    def told(self, sums: Mapping[str, Sequence[int]], names: tuple[str, str]) -> list[dict[str, Any]]:
+        """A row for each region."""
+        return [
+            {**self._when, "region": region, **dict(zip(names, sums[region], strict=True))} for region in sorted(sums)
+        ]
 
 
 def _plain(counts: Counter[str]) -> dict[str, int]:

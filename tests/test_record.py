@@ -118,17 +118,33 @@ def told(*observations: tuple[float, str, dict[str, Any]], **kept: Any) -> dict[
 def test_arrivals_and_cache_reads_are_summed_by_second_and_region() -> None:
     first = {"arrived": {"gateway-east-a": [3, 1], "gateway-east-b": [2, 0]}, "caches": {"cache-east-a": [5, 2]}}
     second = {"arrived": {"gateway-east-a": [1, 1], "gateway-west-a": [7, 0], "stranger": [9, 9]}}
-    slices = [(at, "slice", {"seconds": 0.2, "rows": [], **data}) for at, data in ((10.2, first), (10.9, second))]
-    record = told(*slices, (11.0, "slice", {"seconds": 3.0, "rows": [], **first}), figures={"regions": REGIONS})
+    slices = [(at, "slice", {"seconds": 0.5, "rows": [], **data}) for at, data in ((10.25, first), (10.75, second))]
+    record = told(*slices, (11.25, "slice", {"seconds": 3.0, "rows": [], **first}), figures={"regions": REGIONS})
     assert record["arrivals"] == [
-        {"at": 10.0, "seconds": 1.0, "region": "east", "answered": 6, "unanswered": 2},
-        {"at": 10.0, "seconds": 1.0, "region": "west", "answered": 7, "unanswered": 0},
-        {"at": 11.0, "seconds": 3.0, "region": "east", "answered": 5, "unanswered": 1},
+        {"at": 10.25, "seconds": 1.0, "region": "east", "answered": 6, "unanswered": 2},
+        {"at": 10.25, "seconds": 1.0, "region": "west", "answered": 7, "unanswered": 0},
+        {"at": 11.25, "seconds": 3.0, "region": "east", "answered": 5, "unanswered": 1},
     ]
     assert record["caches"] == [
-        {"at": 10.0, "seconds": 1.0, "region": "east", "hits": 5, "misses": 2},
-        {"at": 11.0, "seconds": 3.0, "region": "east", "hits": 5, "misses": 2},
+        {"at": 10.25, "seconds": 1.0, "region": "east", "hits": 5, "misses": 2},
+        {"at": 11.25, "seconds": 3.0, "region": "east", "hits": 5, "misses": 2},
     ]
+
+
+def test_slices_that_do_not_begin_with_a_second_keep_their_rate() -> None:
+    slices = [(10.0 + number * 0.7, "slice", {"seconds": 0.7, "rows": [row_of("east")]}) for number in range(20)]
+    traffic = told(*slices)["traffic"]
+    rates = [second["ended"] / second["seconds"] for second in traffic]
+    assert rates == pytest.approx([4 / 0.7] * len(traffic))
+    ends = [second["at"] + second["seconds"] for second in traffic]
+    assert ends[:-1] == pytest.approx([second["at"] for second in traffic[1:]])
+
+
+def test_homes_of_one_second_stand_side_by_side_though_one_came_later() -> None:
+    rows = [(10.0, ["east"]), (10.5, ["east", "west"])]
+    slices = [(at, "slice", {"seconds": 0.5, "rows": [row_of(home) for home in homes]}) for at, homes in rows]
+    told_rows = [(second["home"], second["at"], second["seconds"]) for second in told(*slices)["traffic"]]
+    assert told_rows == [("east", 10.0, 1.0), ("west", 10.0, 1.0)]
 
 
 def test_ways_are_summed_by_second_and_home() -> None:

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from simian.report.blocks import Block, Bullets, Commands, Grid, Paragraph, Picture
 from simian.report.model import Run
-from simian.report.picture import picture
-from simian.report.story import Block, Bullets, Commands, Grid, Paragraph, Picture, Story, story
+from simian.report.story import Story, story
 
 _PICTURE_COLUMNS = 100
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
@@ -51,8 +51,8 @@ def _block(block: Block) -> Iterator[str]:
             yield from (f"- {escaped(item)}" for item in items)
         case Grid():
             yield from _grid(block)
-        case Picture(run=run):
-            yield from _code(picture(run, _PICTURE_COLUMNS))
+        case Picture(draw=draw):
+            yield from _code(draw(_PICTURE_COLUMNS))
         case Commands(lines=lines):
             yield from _code([command for command, _ in lines])
 

@@ -11,6 +11,19 @@ from typing import Any
 from simian.errors import UsageError
 from simian.histogram import Histogram
 from simian.report.clean import plain
+from simian.report.figures import (
+    Counted,
+    Figures,
+    Moment,
+    Waiting,
+    fault_name,
+    read_counted,
+    read_figures,
+    read_moment,
+    read_waiting,
+    regions_moved,
+    told_shares,
+)
 from simian.report.words import epoch_s
 
 Record = Mapping[str, Any]
@@ -32,9 +45,14 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault as the run left it. ``proven``: its evidence held (None: not taken). ``exposure``: None: unknown."""
+    """One fault as the run left it: ``kill members-east-a`` is its name.
+
+    ``proven``: its evidence held (None: not taken). ``exposure``: None: unknown. Of a shift: the regions ``losing``
+    and ``gaining`` users, and ``back``, the shares it started from.
+    """
 
     id: int
+    name: str
     kind: str
     target: str
     stage: str
@@ -47,11 +65,9 @@ class Fault:
     exposure: int | None = None
     error: str = ""
     mend: str = ""
-
-    @property
-    def name(self) -> str:
-        """``kill members-east-a``."""
-        return f"{self.kind} {self.target}"
+    losing: tuple[str, ...] = ()
+    gaining: tuple[str, ...] = ()
+    back: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +115,7 @@ class Second:
     first_failed: int
     shed: int
     latency: Histogram
+    ways: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +149,11 @@ class Run:
     checks: tuple[Check, ...] = ()
     weaknesses: tuple[Weakness, ...] = ()
     traffic: tuple[Second, ...] = ()
+    arrivals: tuple[Counted, ...] = ()  # tries of users at gateways, by their region
+    caches: tuple[Counted, ...] = ()
+    moments: tuple[Moment, ...] = ()
+    backlog: tuple[Waiting, ...] = ()
+    figures: Figures = field(default_factory=Figures)
 
     @property
     def what(self) -> str:
@@ -201,6 +223,11 @@ def _run(record: Record) -> Run:
         checks=tuple(_checks(record)),
         weaknesses=tuple(_weakness(item) for item in _items(record, "weaknesses")),
         traffic=tuple(_second(item) for item in _items(record, "traffic")),
+        arrivals=tuple(read_counted(item, "answered", "unanswered") for item in _items(record, "arrivals")),
+        caches=tuple(read_counted(item, "hits", "misses") for item in _items(record, "caches")),
+        moments=tuple(read_moment(item) for item in _items(record, "moments")),
+        backlog=tuple(read_waiting(item) for item in _items(record, "backlog")),
+        figures=read_figures(record.get("figures") or {}),
     )
 
 
@@ -218,16 +245,19 @@ def _phase(item: Record) -> Phase:
 
 
 def _stage(item: Record) -> Stage:
-    faults = (f"{_text(fault, 'kind')} {_text(fault, 'target')}" for fault in _items(item, "faults"))
+    faults = (fault_name(_text(fault, "kind"), _text(fault, "target"), fault) for fault in _items(item, "faults"))
     return Stage(_text(item, "name"), tuple(faults))
 
 
 def _fault(item: Record) -> Fault:
-    evidence = item.get("evidence") or {}
+    evidence, fields = item.get("evidence") or {}, item.get("fields") or {}
+    kind, target = _text(item, "kind"), _text(item, "target")
+    losing, gaining = regions_moved(fields)
     return Fault(
         id=int(item.get("id") or 0),
-        kind=_text(item, "kind"),
-        target=_text(item, "target"),
+        name=fault_name(kind, target, fields),
+        kind=kind,
+        target=target,
         stage=_text(item, "stage"),
         state=_text(item, "state"),
         injected=epoch_s(item.get("injected")),
@@ -238,6 +268,9 @@ def _fault(item: Record) -> Fault:
         exposure=item.get("exposure"),
         error=_text(item, "error"),
         mend=_text(item, "mend"),
+        losing=losing,
+        gaining=gaining,
+        back=told_shares(fields.get("from_shares") or {}, target),
     )
 
 
@@ -277,4 +310,5 @@ def _second(item: Record) -> Second:
         first_failed=int(item.get("first_failed") or 0),
         shed=int(item.get("shed") or 0),
         latency=Histogram.from_json(item.get("latency") or {}),
+        ways={plain(way): int(number) for way, number in (item.get("ways") or {}).items()},
     )

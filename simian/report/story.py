@@ -3,13 +3,19 @@
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
+from simian.report.blocks import Block, Bullets, Commands, Grid, Paragraph, Picture, Section
 from simian.report.clean import plain
+from simian.report.data import data_in_short, data_sections
+from simian.report.evacuated import evacuation_in_short, evacuation_sections
+from simian.report.evacuation import evacuation
 from simian.report.model import Fault, Phase, Run
+from simian.report.picture import picture
 from simian.report.users import WHEN, Seen, Users, users
 from simian.report.verdict import facts, mend, reasons, to_look_at, why, word
-from simian.report.words import NOTHING, clock_time, count, day, listed, measured, milliseconds, span
+from simian.report.words import NOTHING, clock_time, count, day, grouped, listed, measured, milliseconds, span
 
 Tone = Literal["good", "bad", "doubt", "plain"]
 _TONES: dict[str, Tone] = {"HELD": "good", "BROKEN": "bad", "UNKNOWN": "doubt", "REFUSED": "doubt", "LEASHED": "good"}
@@ -19,54 +25,6 @@ _ABOUT = {
     "observe": "watched with the faults in place",
     "verify": "the world compared with before, the steady state again",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Paragraph:
-    """Running text."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Bullets:
-    """A list."""
-
-    items: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """A table: a head and rows of as many cells. ``right``: columns of numbers."""
-
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    right: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """The traffic picture of this run, drawn as wide as there is room."""
-
-    run: Run
-
-
-@dataclass(frozen=True, slots=True)
-class Commands:
-    """What to type, each with a word about it (may be empty)."""
-
-    lines: Sequence[tuple[str, str]]
-
-
-Block = Paragraph | Bullets | Grid | Picture | Commands
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A title and what stands under it."""
-
-    title: str
-    blocks: Sequence[Block]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +50,16 @@ def story(run: Run) -> Story:
         about=list(_about(run)),
         word=word(run),
         tone=_TONES.get(word(run), "plain"),
-        why=why(run, seen),
+        why=" ".join(text for text in (why(run, seen), *_in_short(run)) if text),
         facts=facts(run),
         alarm=[line for fault in run.stuck for line in _alarm(fault)],
         sections=[section for section in sections if section.blocks],
     )
+
+
+def _in_short(run: Run) -> tuple[str, ...]:
+    """What else whoever reads no further must know, once something was done."""
+    return (evacuation_in_short(run), data_in_short(run)) if run.injected and run.outcome != "running" else ()
 
 
 def _sections(run: Run, seen: Users) -> Iterator[Section]:
@@ -104,6 +67,8 @@ def _sections(run: Run, seen: Users) -> Iterator[Section]:
     yield Section("Why", [Bullets(more)] if more else [])
     yield Section("What was done", list(_done(run)))
     yield Section("What users saw", list(_users(run, seen)))
+    yield from evacuation_sections(run)
+    yield from data_sections(run)
     yield Section("Steady state", [_checks(run)] if run.checks else [])
     yield from (Section(f"Weakness: {each.check}", [_weakness(each)]) for each in run.weaknesses)
     yield Section("Faults", list(_faults(run)))
@@ -147,7 +112,7 @@ def _done(run: Run) -> Iterator[Block]:
     if rows:
         yield Grid(("from", "phase", "took", ""), rows, right=frozenset({2}))
     if not run.injected and run.stages:
-        planned = [f"{stage.name}: {_grouped(stage.faults)}" for stage in run.stages]
+        planned = [f"{stage.name}: {grouped(stage.faults)}" for stage in run.stages]
         yield Paragraph("Planned, and not done:")
         yield Bullets(planned)
 
@@ -161,6 +126,8 @@ def _phase_text(run: Run, phase: Phase) -> str:
         return "the run died here"
     if phase.name == "inject":
         stages = list(dict.fromkeys(fault.stage for fault in run.injected))
+        if evacuation(run):
+            return f"{listed(stages, len(stages))}; see the timeline below"
         return "; ".join(_stage_text(run, stage) for stage in stages) or "nothing was injected"
     if phase.name == "recover":
         undone = sum(fault.state == "undone" for fault in run.injected)
@@ -169,17 +136,8 @@ def _phase_text(run: Run, phase: Phase) -> str:
 
 
 def _stage_text(run: Run, stage: str) -> str:
-    text = _grouped([fault.name for fault in run.injected if fault.stage == stage])
+    text = grouped([fault.name for fault in run.injected if fault.stage == stage])
     return f"{stage}: {text}" if stage else text
-
-
-def _grouped(faults: Sequence[str]) -> str:
-    """``kill members-east-a and cache-east-a; delay dns``: a kind once, then what it hit."""
-    kinds: dict[str, list[str]] = {}
-    for name in faults:
-        kind, _, target = name.partition(" ")
-        kinds.setdefault(kind, []).append(target)
-    return "; ".join(f"{kind} {listed(targets)}" for kind, targets in kinds.items())
 
 
 def _users(run: Run, seen: Users) -> Iterator[Block]:
@@ -199,7 +157,7 @@ def _users(run: Run, seen: Users) -> Iterator[Block]:
         tries = f"{worst.first_failed} needed another try"
         yield Paragraph(f"Worst second: {clock_time(worst.at)}, home {worst.home}: {failed}, {tries}.")
     yield Paragraph("Where users were served, requests per second:")
-    yield Picture(run)
+    yield Picture(partial(picture, run))
 
 
 def _cells(seen: Seen) -> tuple[str, ...]:

@@ -1,15 +1,18 @@
 """The story for a terminal: plain text of any width, in colour only where it is asked for."""
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from simian.report.blocks import Block, Bullets, Commands, Grid, Paragraph, Picture
 from simian.report.model import Run
-from simian.report.picture import picture
-from simian.report.story import Block, Bullets, Commands, Grid, Paragraph, Picture, Story, Tone, story
+from simian.report.story import Story, Tone, story
 
 NARROWEST = 20
 _INDENT = "  "
+_TIE = "\u00a0"  # a space at which no line ends
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|min|h)(?!\w))")
 
 
 class Style(Protocol):
@@ -102,8 +105,8 @@ class _Page:
                     yield from self._wrapped(f"- {item}", _INDENT, _INDENT * 2)
             case Grid():
                 yield from self._grid(block)
-            case Picture(run=run):
-                yield from (_INDENT + line for line in picture(run, self.width - len(_INDENT)))
+            case Picture(draw=draw):
+                yield from (_INDENT + line for line in draw(self.width - len(_INDENT)))
             case Commands(lines=lines):
                 yield from self._commands(lines)
 
@@ -114,15 +117,7 @@ class _Page:
 
     def _wrapped(self, words: str, before: str = "", after: str | None = None) -> list[str]:
         after = before if after is None else after
-        return textwrap.wrap(
-            words,
-            self.width,
-            initial_indent=before,
-            subsequent_indent=after,
-            break_long_words=True,
-            break_on_hyphens=False,
-            replace_whitespace=False,
-        ) or [""]
+        return _lines(words, self.width, before, after) or [""]
 
     def _grid(self, grid: Grid) -> Iterator[str]:
         """Columns; the last one wraps when it is text; with no room for that, one cell a line."""
@@ -143,7 +138,7 @@ class _Page:
     def _hung(self, head: str, tail: str) -> list[str]:
         if len(head) + len(tail) <= self.width:
             return [head + tail]
-        lines = textwrap.wrap(tail, self.width - len(head), break_on_hyphens=False)
+        lines = _lines(tail, self.width - len(head))
         return [head + lines[0], *(" " * len(head) + line for line in lines[1:])]
 
     def _stacked(self, grid: Grid) -> Iterator[str]:
@@ -153,6 +148,13 @@ class _Page:
             yield from self._wrapped(first, _INDENT)
             for cell in rest:
                 yield from self._wrapped(cell, _INDENT * 2)
+
+
+def _lines(words: str, width: int, before: str = "", after: str = "") -> list[str]:
+    """Wrapped, and no number apart from its unit."""
+    together = _UNIT.sub(_TIE, words)
+    lines = textwrap.wrap(together, width, initial_indent=before, subsequent_indent=after, break_on_hyphens=False)
+    return [line.replace(_TIE, " ") for line in lines]
 
 
 def _aligned(cell: str, width: int, right: bool) -> str:

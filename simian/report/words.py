@@ -58,7 +58,7 @@ def count(number: int, noun: str = "") -> str:
     shown = f"{number:,}"
     if not noun:
         return shown
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in "aeou" else f"{noun}s"
     return f"{shown} {noun if number == 1 else plural}"
 
 
@@ -100,3 +100,12 @@ def listed(names: Sequence[str], most: int = 6) -> str:
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def grouped(faults: Sequence[str]) -> str:
+    """``kill members-east-a and cache-east-a; delay dns``: a kind once, then what it hit."""
+    kinds: dict[str, list[str]] = {}
+    for name in faults:
+        kind, _, target = name.partition(" ")
+        kinds.setdefault(kind, []).append(target)
+    return "; ".join(f"{kind} {listed(targets)}" for kind, targets in kinds.items())

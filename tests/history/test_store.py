@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simian.errors import UsageError
 from simian.history import History, open_history
 
-from ..report import records
+from ..report import evacuations, records
 
 PARTS = (
     "phases", "faults", "steady_state", "weaknesses", "readings", "traffic", "arrivals", "caches", "moments",
@@ -25,9 +25,12 @@ def through_json(record: records.Record) -> records.Record:
     return loaded
 
 
-@pytest.mark.parametrize("name", records.ALL)
+ALL = {**records.ALL, **evacuations.ALL}
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_each_kind_of_run_comes_back_as_it_was_stored(history: History, name: str) -> None:
-    record = through_json(records.ALL[name]())
+    record = through_json(ALL[name]())
     history.store(record)
     assert history.get(record["run"]) == record
 

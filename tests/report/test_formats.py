@@ -2,13 +2,14 @@
 
 import json
 import math
+import re
 
 import pytest
 
 from simian.report import render
 from simian.report.words import count, listed, measured, milliseconds, percent, span
 
-from . import records
+from . import evacuations, records
 
 CONTRACT = [
     "run", "monkey", "experiment", "seed", "outcome", "verdict", "recovery", "reasons", "started", "ended",
@@ -16,9 +17,12 @@ CONTRACT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", records.ALL)
+ALL = {**records.ALL, **evacuations.ALL}
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_json_is_one_document_with_the_contracts_keys_first_and_nothing_lost(name: str) -> None:
-    record = records.ALL[name]()
+    record = ALL[name]()
     document = render(record, "json")
     assert document.endswith("\n")
     assert document.count("\n") == 1
@@ -50,6 +54,13 @@ def test_markdown_tells_the_same_story() -> None:
     assert "\n    failed                     █" in page
 
 
+def test_markdown_has_tables_and_pictures_of_an_evacuation() -> None:
+    page = render(evacuations.hard_kong(), "md")
+    assert "\n## Evacuation of east\n\n| at | after | step | what |\n| --- | ---: | --- | --- |\n" in page
+    assert "| 10:00:18 | +3.8 s | moved | shift east -\\> 100 % west |" in page
+    assert re.search("\n    failed tries {19}█", page)
+
+
 def test_markdown_of_a_stuck_run_begins_with_what_to_do() -> None:
     assert render(records.stuck_latency(), "md").splitlines()[2].startswith("> **STUCK")
 
@@ -77,6 +88,9 @@ WORDS = [
     (percent(0.5), "50 %"),
     (count(1, "fault"), "1 fault"),
     (count(4210, "request"), "4,210 requests"),
+    (count(2, "key"), "2 keys"),
+    (count(2, "reply"), "2 replies"),
+    (count(2, "query"), "2 queries"),
     (listed([]), ""),
     (listed(["a"]), "a"),
     (listed(["a", "b"]), "a and b"),

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from simian.errors import UsageError
 from simian.report import FORMATS, render
 
-from . import records
+from . import evacuations, records
+
+ALL = {**records.ALL, **evacuations.ALL}
 
 
 def text_of(name: str, width: int = 100) -> str:
-    return render(records.ALL[name](), "text", width=width)
+    return render(ALL[name](), "text", width=width)
 
 
 def section(text: str, title: str) -> str:
@@ -128,7 +130,7 @@ def test_a_run_of_a_day_still_fits_the_picture() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 20, 21, 33, 40, 60, 79, 80, 120, 400])
-@pytest.mark.parametrize("name", records.ALL)
+@pytest.mark.parametrize("name", ALL)
 def test_no_line_is_wider_than_the_terminal_commands_aside(name: str, width: int) -> None:
     lines = text_of(name, width).splitlines()
     assert all(len(line) <= max(20, width) for line in lines if not line.startswith("  simian "))
@@ -137,6 +139,15 @@ def test_no_line_is_wider_than_the_terminal_commands_aside(name: str, width: int
 def test_what_does_not_fit_side_by_side_stands_one_below_the_other() -> None:
     narrow = section(text_of("held gorilla", 30), "Steady state").splitlines()
     assert narrow[:3] == ["  check streams start", "    verdict held", "    must be >= 99.9 %"]
+
+
+@pytest.mark.parametrize("width", range(20, 60))
+def test_a_number_and_its_unit_are_never_on_two_lines(width: int) -> None:
+    note = "it took 30 s, then 12 ms; 5 sheep ate 99.9 % of 4 h of grass within 100 min"
+    shown = render(records.leashed_chaos() | {"notes": [note]}, width=width)
+    lines = section(shown, "Notes").splitlines()
+    assert all(any(piece in line for line in lines) for piece in ("30 s", "12 ms", "99.9 %", "4 h", "100 min"))
+    assert "\u00a0" not in shown
 
 
 def test_without_being_asked_there_are_no_colours() -> None:
@@ -214,6 +225,9 @@ def test_a_fault_without_evidence_is_not_counted_as_proven() -> None:
 
 SPELLS = ["\x1b[2J\x1b]0;owned\x07", "\x9b31m", "a\rb", "a\nb", "\u202eevil", "\0", "\ud800"]
 HOSTILE = st.text(max_size=30) | st.sampled_from(SPELLS)
+SPOILT = [
+    records.stuck_latency, records.broken_chaos, records.refused_latency, evacuations.hard_kong, evacuations.torn_brain,
+]  # fmt: skip
 STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -227,8 +241,8 @@ def test_nothing_in_a_record_can_steer_a_terminal(data: st.DataObject) -> None:
             return {key: item if key in ("latency", "outcome") else spoilt(item) for key, item in value.items()}
         return [spoilt(item) for item in value] if isinstance(value, list) else value
 
-    record = data.draw(st.sampled_from([records.stuck_latency, records.broken_chaos, records.refused_latency]))()
-    record = {**record, "traffic": record["traffic"][:6]}
+    record = data.draw(st.sampled_from(SPOILT))()
+    record = {**record, **{key: record[key][:6] for key in ("traffic", "arrivals", "caches", "backlog", "moments")}}
     record = spoilt(record) | {"options": {data.draw(HOSTILE): data.draw(HOSTILE)}}  # type: ignore[operator]
     for format in FORMATS:
         shown = render(record, format, width=data.draw(st.sampled_from([20, 80])))

@@ -5,8 +5,9 @@ printed afterwards stands alone. Without a terminal, with NO_COLOR or TERM=dumb,
 phase and fault to *stderr*: stdout is the story only and can be piped. ``SilentView`` is for ``-q`` and ``--json``.
 
 Events: ``phase`` (phase, for_s), ``fault`` (id, kind, target, state), ``evidence`` (id, held), ``slice`` (at or start,
-rows as in docs/wire.md), ``check`` or ``reading`` (check, value, verdict, tolerance), ``note`` (text), ``feed_lost``
-(detail), ``failed`` (reasons), ``end`` (outcome, verdict, recovery, or the whole record). Others are left alone.
+rows as in docs/wire.md), ``check`` or ``reading`` (check, value, verdict, tolerance), ``note`` (text), ``moment``
+(name, region, detail), ``feed_lost`` (detail), ``failed`` (reasons), ``end`` (outcome, verdict, recovery, or the whole
+record). Others are left alone.
 Rich is imported when a live view opens, not before.
 """
 
@@ -104,6 +105,8 @@ def _note(event: Event) -> str:
     match event.get("event"):
         case "note":
             return plain(event["text"])
+        case "moment":
+            return ": ".join(plain(event[key]) for key in ("name", "region", "detail") if event.get(key))
         case "feed_lost":
             return f"the users' feed is lost: {plain(event.get('detail', ''))}"
         case "failed":

@@ -56,6 +56,15 @@ def play(view: View, clock: StillClock) -> None:
     view.feed({"event": "something newer"})
 
 
+def test_a_moment_of_an_evacuation_is_a_line() -> None:
+    stream = io.StringIO()
+    with PlainView(stream, StillClock()) as view:
+        view.feed({"event": "moment", "name": "drained", "region": "east"})
+        view.feed({"event": "moment", "name": "detected", "detail": "streams start\x1b[2J fell"})
+    lines = [line.partition(" ")[2] for line in stream.getvalue().splitlines()]
+    assert lines == ["drained: east", "detected: streams start\\x1b[2J fell"]
+
+
 def screen(view: LiveView, stream: io.StringIO) -> list[str]:
     from rich.console import Console
 

@@ -299,6 +299,7 @@ def test_of_a_kong_that_was_lived_the_saviour_carried_all(lived: Record) -> None
     run, away = told(lived)
     (west,) = carried(run, away)
     assert west.before_rps is not None
+    assert west.away_rps is not None
     assert west.away_rps == pytest.approx(2 * west.before_rps, rel=0.1)
     assert west.peak_rps >= west.away_rps * 0.99
 

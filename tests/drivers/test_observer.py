@@ -11,6 +11,7 @@ from simian_filters.rules import Rule as WireRule
 from simian.memory import build_memory_world
 from simian.observers.socket import from_settings
 from simian.topology import Link, Node
+from simian.traffic import Entrance
 from simian.world import Observer, Rule
 
 from .small_servers import new_listener_fixture, new_service_fixture, new_way_fixture, stack_fixture  # noqa: F401
@@ -191,3 +192,87 @@ def test_a_client_side_fault_shows_only_when_asked_for_what_is_behind(scene: Sce
     scene.put(Rule(MARK, "client", 1, 1, delay="0ms"))
     assert scene.observer.ask(scene.node).hit_by == ()
     assert scene.observer.ask(scene.node, side="client").hit_by == (MARK,)
+
+
+# --- as a user (the socket's own tests of this: test_observer_users.py) ---
+
+
+class Doors(Protocol):
+    """An observer in the place of a user of east, and what such a user depends on."""
+
+    observer: Observer
+    entrance: Entrance
+    gateway: Node  # of east
+
+    def end_dns(self) -> None: ...
+    def freeze_dns(self) -> None: ...
+    def end_gateway(self) -> None: ...
+    def freeze_gateway(self) -> None: ...
+    def end_service_behind(self) -> None: ...
+
+
+class MemoryDoors:
+    def __init__(self) -> None:
+        memory = build_memory_world(seed=3)
+        platform, topology = memory.world.platform, memory.topology
+        self.observer = memory.world.observer
+        self.entrance = memory.world.steering.entrances()[0]
+        self.gateway = topology.node("gateway-east-a")
+        members = [node.name for node in topology.candidates(service="members", region="east")]
+        self.end_dns, self.freeze_dns = (lambda: platform.kill("dns")), (lambda: platform.pause("dns"))
+        self.end_gateway = lambda: platform.kill(self.gateway.name)
+        self.freeze_gateway = lambda: platform.pause(self.gateway.name)
+        self.end_service_behind = lambda: [platform.kill(name) for name in members]
+
+
+@pytest.fixture(params=["memory"])
+def doors(request: pytest.FixtureRequest) -> Doors:
+    return MemoryDoors()
+
+
+def test_a_user_is_answered_addresses_of_one_region_dead_gateways_too(doors: Doors) -> None:
+    before = [doors.observer.resolve(doors.entrance, subnet) for subnet in doors.entrance.subnets]
+    doors.end_gateway()
+    after = [doors.observer.resolve(doors.entrance, subnet) for subnet in doors.entrance.subnets]
+    assert before == after
+    assert {len({doors.entrance.regions[address] for address in addresses}) for addresses in before} == {1}
+    assert all(len(addresses) > 1 for addresses in before), "so that a device has a next one to try"
+
+
+def test_without_a_good_answer_no_address_is_told(doors: Doors) -> None:
+    subnet = doors.entrance.subnets[0]
+    assert doors.observer.resolve(doors.entrance, "192.0.2.0/24") == ()
+    doors.freeze_dns()
+    assert doors.observer.resolve(doors.entrance, subnet, timeout_s=0.2) == ()
+    doors.end_dns()
+    assert doors.observer.resolve(doors.entrance, subnet, timeout_s=0.2) == ()
+
+
+def test_a_visit_tells_who_served_it_and_by_which_way(doors: Doors) -> None:
+    seen = doors.observer.visit(doors.gateway, "east", subnet=doors.entrance.subnets[0])
+    assert (seen.answered, seen.status, seen.region, seen.way) == (True, 200, "east", "direct")
+    assert 0 < seen.elapsed_ms < 1_000
+
+
+def test_a_visit_at_a_gateway_with_nothing_behind_it_is_an_answer_and_no_good_one(doors: Doors) -> None:
+    doors.end_service_behind()
+    seen = doors.observer.visit(doors.gateway, "east")
+    assert seen.answered
+    assert seen.status is not None
+    assert seen.status >= 500
+    assert seen.region == ""
+
+
+def test_a_visit_at_a_frozen_gateway_gets_no_answer(doors: Doors) -> None:
+    doors.freeze_gateway()
+    seen = doors.observer.visit(doors.gateway, "east", timeout_s=0.2)
+    assert (seen.answered, seen.status, seen.region, seen.way) == (False, None, "", "")
+    assert seen.elapsed_ms >= 200
+    assert "no answer in" in seen.detail
+
+
+def test_a_visit_at_a_dead_gateway_is_refused(doors: Doors) -> None:
+    doors.end_gateway()
+    seen = doors.observer.visit(doors.gateway, "east")
+    assert (seen.answered, seen.status) == (False, None)
+    assert "refused" in seen.detail

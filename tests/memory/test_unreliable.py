@@ -47,6 +47,24 @@ def test_a_call_may_land_long_after_its_time_out() -> None:
     assert not made.world.platform.ready(NODE)
 
 
+def test_steering_and_data_may_land_late_and_be_read_stale() -> None:
+    made = build_memory_world()
+    late, stale = ({mode: 1.0} for mode in ("later", "stale"))
+    wrap = [Unreliable(made.world.steering, Random(1), made.clock, modes=mode) for mode in (late, stale)]
+    assert wrap[1].shares()["east"]["west"] == 0.0
+    with pytest.raises(TimedOut):
+        wrap[0].shift("east", "simian.t.1", {"west": 1.0})
+    with pytest.raises(TimedOut):
+        wrap[0].set_failover("west", "simian.t.1", ["east"])
+    with pytest.raises(TimedOut):
+        Unreliable(made.world.data, Random(1), made.clock, modes=late).write("east", "k", "v", 1)
+    assert not made.world.steering.marks()
+    made.clock.wait(6)
+    assert made.world.steering.marks() == [("east", "simian.t.1"), ("west", "simian.t.1")]
+    assert made.world.data.replicas(["k"])["store-east-a"]["k"].value == "v"
+    assert wrap[1].shares()["east"]["west"] == 0.0, "a lie"
+
+
 def test_a_slow_call_takes_simulated_time() -> None:
     made, platform = _with("slow")
     platform.kill(NODE)

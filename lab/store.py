@@ -16,7 +16,7 @@ from typing import Any
 from simian_filters.rules import Rules
 
 from .calls import Callee, Caller
-from .http import Pool, Request, Response, json_response
+from .http import HttpError, Pool, Request, Response, json_response
 from .node import NodeContext
 from .service import Service
 from .store_data import BUCKETS, Replica, Row, newest, row_of
@@ -30,6 +30,7 @@ AHEAD_LIMIT_US = 86_400_000_000  # a write from further in the future would hide
 RECENT_LIMIT = 5_000
 DEEP_KEY = "deep"
 HEDGE_S = 0.03
+NO_QUORUM = "no quorum: neither of the other two replicas of the region answered"
 
 
 class Unavailable(Exception):
@@ -99,9 +100,20 @@ class Store:
             raise BadRequest('the body is {"keys": […]}') from None
         if len(keys) > BATCH_LIMIT:
             raise BadRequest(f"at most {BATCH_LIMIT} keys can be asked for at once, not {len(keys)}")
-        rows = await asyncio.gather(*(self.read(key, Trace(self._node)) for key in keys))
-        found = [(row.key, row.value and json.loads(row.value), row.timestamp_us) for row in rows if row is not None]
+        rows = await self.read_many(keys)
+        found = [(row.key, row.value and json.loads(row.value), row.timestamp_us) for row in rows]
         return json_response({"found": found})
+
+    async def read_many(self, keys: list[str]) -> list[Row]:
+        """The newest of two replicas for each key that either has: one call to a peer for all."""
+        own = [self._replica.get(key) for key in keys]
+        for lane in sorted(self._lanes, key=lambda lane: lane.failing):
+            try:
+                theirs = await asyncio.gather(*(lane.get(key, Trace(self._node)) for key in keys))
+            except HttpError:
+                continue
+            return [row for pair in zip(own, theirs, strict=True) if (row := newest(pair)) is not None]
+        raise Unavailable(NO_QUORUM)
 
     async def read(self, key: str, trace: Trace) -> Row | None:
         """The newest of two replicas of the region; an older one is repaired.
@@ -157,7 +169,7 @@ class Store:
                         trace.started(lanes[late].peer.name)
                     return lanes[future]
                 trace.failed(lanes[future].peer.name)
-        raise Unavailable("no quorum: neither of the other two replicas of the region answered")
+        raise Unavailable(NO_QUORUM)
 
     def _replicas(self, request: Request) -> Response:
         """What a peer asks of, and tells, this replica."""

@@ -33,6 +33,9 @@ EXPERIMENTS = {
     "gorilla": "monkey: gorilla\noptions: {zone: west-a}",
     "latency": 'monkey: latency\noptions: {service: gateway, share: "20%", delay: "constant:80ms", error_share: "0%"}',
     "slow-link": 'stages: [{stage: slow, faults: [{delay: members-east-a--cache-east-a, by: "constant:60ms"}]}]',
+    "kong": 'monkey: kong\noptions: {region: east, steps: "50,0"}',
+    "kong-hard": 'monkey: kong\noptions: {region: east, steps: "50,0", hard: true}',
+    "split-brain": "monkey: split-brain\noptions: {between: 'east,west', how: refuse}",
     "cut-link": "stages: [{stage: cut, faults: [{cut: members-west-a--queue-west, how: refuse}]}]",
 }
 
@@ -97,7 +100,23 @@ class OwnLab:
         ready = {
             n["name"]: fetched(n["ask"]) not in (None, 503) for n in manifest["nodes"] if n["ask"].startswith("http")
         }
-        return {"nodes": nodes, "proxies": proxies, "rules": rules, "ready": ready}
+        seen = {"nodes": nodes, "proxies": proxies, "rules": rules, "ready": ready}
+        return {**seen, "answers": self.answers(manifest), "modes": self.modes(manifest)}
+
+    def answers(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """The switch's records as the DNS server's API tells them, texts included, serials left out."""
+        dns = next(node for node in manifest["nodes"] if node["service"] == "dns")
+        url = f"http://{dns['address'].rpartition(':')[0]}:{dns['ports']['api']}/api/v1/servers/localhost/zones/switch.lab."
+        request = urllib.request.Request(url, headers={"X-API-Key": manifest["token"]})
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            rrsets = json.loads(answer.read())["rrsets"]
+        kept = [one for one in rrsets if one["type"] in ("LUA", "TXT")]
+        return {f"{one['name']} {one['type']}": sorted(r["content"] for r in one["records"]) for one in kept}
+
+    def modes(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """The settings of each gateway as it tells them."""
+        gateways = [node for node in manifest["nodes"] if node["service"] == "gateway"]
+        return {n["name"]: fetched(f"http://{n['address']}/admin/settings", manifest["token"]) for n in gateways}
 
     def environment(self, **more: str) -> dict[str, str]:
         return {**os.environ, "SIMIAN_STATE": str(self.state), "COLUMNS": "100", **more}

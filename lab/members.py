@@ -146,18 +146,17 @@ class Members:
         title = request.query.get("title") or _title(member, at_us)
         value = {"title": title, "position_s": _whole(request.query.get("position_s"), at_us // 1_000_000 % 7200)}
         key = f"progress:{member}"
-        item, announced = packed(value, at_us), Announcement(key, 0)
-        started, kept = time.monotonic(), False
+        item, started, written, kept = packed(value, at_us), time.monotonic(), False, False
         try:
             kept = await self._store.put(key, value, at_us, trace)
-            announced = Announcement.of(key, item, at_us)
+            written = True
         finally:
             # A write that failed, or was given up, may have been made all the same: the caches must not hide it.
             if kept and time.monotonic() - started < FRESH_S:
                 self._caches.put(key, item, trace)
             else:
                 self._caches.drop(key, trace)
-            self._announcer.announce(announced, trace)
+            self._announcer.announce(Announcement.of(key, item, at_us, sure=written), trace)
         return {"member": member, "progress": value, "timestamp_us": at_us}
 
 

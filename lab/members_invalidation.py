@@ -19,6 +19,7 @@ from .trace import Trace
 QUEUE = "invalidations"
 WAITING_LIMIT = 10_000
 MAX_RECEIVES = 300
+DOUBTFUL_RECEIVES = 10  # of a write that failed, and was perhaps made all the same
 _BATCH = 10
 _POLL_S = 5
 _HIDDEN_S = 1
@@ -30,27 +31,28 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A key was written at that time (0: perhaps). ``mark`` tells two values of the same time apart."""
+    """A key was written at that time. ``mark`` tells two values of the same time apart; not ``sure``: perhaps."""
 
     key: str
     timestamp_us: int
-    mark: int = 0
+    mark: int
+    sure: bool
 
     @classmethod
-    def of(cls, key: str, item: bytes, timestamp_us: int) -> "Announcement":
+    def of(cls, key: str, item: bytes, timestamp_us: int, *, sure: bool) -> "Announcement":
         """Of a write, as it would be kept in a cache."""
-        return cls(key, timestamp_us, crc32(item))
+        return cls(key, timestamp_us, crc32(item), sure)
 
     @classmethod
     def read(cls, body: str) -> "Announcement":
         """From a message. Raises ValueError, KeyError, TypeError."""
         shape = json.loads(body)
-        return cls(str(shape["key"]), int(shape["timestamp_us"]), int(shape["mark"]))
+        return cls(str(shape["key"]), int(shape["timestamp_us"]), int(shape["mark"]), bool(shape["sure"]))
 
     def is_in(self, found: Found) -> bool:
         """Whether the store has this write, or one that has won over it for sure."""
-        if found.timestamp_us != self.timestamp_us or not self.timestamp_us:
-            return found.timestamp_us >= self.timestamp_us
+        if found.timestamp_us != self.timestamp_us:
+            return found.timestamp_us > self.timestamp_us
         return crc32(packed(found.value, found.timestamp_us)) == self.mark
 
 
@@ -128,7 +130,7 @@ class Invalidator:
 
         While the write itself has not been replicated to this region, the next reader would fill the caches with the
         old value: then the message stays, and comes again. After ``MAX_RECEIVES`` it is let go: such a write was lost,
-        or the caches' own expiry ends what is stale soon after.
+        or the caches' own expiry ends what is stale soon after. One that was perhaps never made is let go much sooner.
         """
         try:
             announced = Announcement.read(received.body)
@@ -139,7 +141,7 @@ class Invalidator:
             if await self._settled(announced, received.receives):
                 return True
             await asyncio.sleep(pause_s)
-        if received.receives < MAX_RECEIVES:
+        if received.receives < (MAX_RECEIVES if announced.sure else DOUBTFUL_RECEIVES):
             return False
         self._caches.drop(announced.key, Trace(self._node))
         return True

@@ -19,4 +19,4 @@ def gorilla(topology: Topology, rng: Random, *, zone: str | None = None, region:
     home = topology.zone(zone) if zone else rng.choice(zones)
     if home not in zones:
         raise ValueError(f"zone {home.name} is not in region {region}")
-    return [Kill(node.name) for node in topology.candidates(zone=home)]
+    return [Kill(node.name, zone=home.name) for node in topology.candidates(zone=home)]

@@ -53,10 +53,6 @@ class Exposed(Protocol):
         """Requests of users of this home that one of these regions served."""
         ...
 
-    def count_way(self, home: str, way: str) -> int:
-        """Requests of users of this home that were answered by this way (direct, isthmus, redirect)."""
-        ...
-
 
 @dataclass(frozen=True)
 class Fault:

@@ -84,6 +84,7 @@ class Injection:
     def _acted(self, entry: Entry, done: Done) -> str:
         if done.error is None:
             self.log.mark(entry, "injected", injected=self.clock.now())
+            self.attention.exposure.begin(self.clock.now())
             return ""
         if isinstance(done.error, LeaseLost):
             raise done.error

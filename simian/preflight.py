@@ -13,10 +13,10 @@ from typing import Any
 from simian.convergence import DATA_CHECKS
 from simian.errors import DriverError, JournalError, Refused
 from simian.fault import Control, Fault
-from simian.faults.steering import why_too_full
 from simian.guardian import is_dead
 from simian.halt import HaltLever
 from simian.hands import Hands
+from simian.headroom import why_too_full
 from simian.journal import Journal
 from simian.monkey import Radius
 from simian.opening import why_closed

@@ -122,7 +122,7 @@ class Runner:
             self.tools.world.steering.load() if any(fault.layer == "steering" for fault in self._agreed.faults) else {}
         )
         self.capacity = {"capacity_rps": {region: one.capacity_rps for region, one in load.items()}}
-        self.tools.journal.keep(self.request.run, snapshot=self.before)
+        self.tools.journal.keep(self.request.run, snapshot=self.before, figures=self._figures())
 
     @property
     def _agreed(self) -> Plan:

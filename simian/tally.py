@@ -153,16 +153,18 @@ class Exposure:
         self._hops = Hops()
         self._marks: Counter[str] = Counter()
         self._served: Counter[tuple[str, str]] = Counter()
-        self._ways: Counter[tuple[str, str]] = Counter()
+
+    def begin(self, at_s: float) -> None:
+        """Something is in place from this moment on; the first one counts."""
+        self.since_s = self.since_s or at_s
 
     def take(self, seen: Slice) -> None:
         """Count a slice."""
-        if seen.start >= self.since_s:
+        if self.since_s and seen.start >= self.since_s:
             self._hops.take(seen.hops)
             self._marks.update(seen.faults)
             for row in seen.rows:
                 self._served.update({(row.home, region): count for region, count in row.served.items()})
-                self._ways.update({(row.home, way): count for way, count in row.ways.items()})
 
     def count_node(self, name: str) -> int:
         """Calls that reached for this node."""
@@ -179,10 +181,6 @@ class Exposure:
     def count_served(self, home: str, regions: Collection[str]) -> int:
         """Requests of users of this home that one of these regions served."""
         return sum(self._served[home, region] for region in regions)
-
-    def count_way(self, home: str, way: str) -> int:
-        """Requests of users of this home that were answered by this way."""
-        return self._ways[home, way]
 
     def tries(self, nodes: Collection[str]) -> tuple[int, int]:
         """Tries of users at these gateways, and at all."""

@@ -44,7 +44,7 @@ LAYERS: list[set[str]] = [
         "convergence",
         "writers",
     },
-    {"recover", "verdict", "guardian", "record"},
+    {"recover", "verdict", "guardian", "record", "headroom"},
     {"preflight", "attention", "watch", "aftermath"},
     {"inject"},
     {"runner"},

@@ -28,9 +28,7 @@ def demo(
     lab_up(seed)
     try:
         settings = Globals(str(lab_config()), ctx.obj.json, ctx.obj.quiet, ctx.obj.verbose)
-        say(
-            "it is up, and its users are at it; now Kong moves the users of a region away, takes it down, and brings all back …"
-        )
+        say("it is up, and its users are at it; now Kong moves a region's users away and takes it down …")
         return run_monkey("kong", {}, RunOptions(for_s=for_s, seed=seed), settings)
     finally:
         lab_down()

@@ -58,15 +58,13 @@ def traffic_of(world: World, span_s: float) -> dict[str, Any]:
     for row in shares.values():
         weights.update({region: share / len(shares) for region, share in row.items()})
     dns = _answered(world)
-    names = sorted({*weights, *dns, *came} - {""})
+    seen = {name: {"weight": round(100 * weights[name], 1), "seen_by_dns": _of(dns, name),
+                   "seen_by_users": _of(came, name)} for name in sorted({*weights, *dns, *came} - {""})}  # fmt: skip
     return {
         "homes": {home: dict(row) for home, row in shares.items()},
-        "regions": {
-            name: {"weight": round(100 * weights[name], 1), "seen_by_dns": _of(dns, name), "seen_by_users": _of(came, name)}
-            for name in names
-        },
+        "regions": seen,
         "marks": [{"at": at, "mark": mark} for at, mark in world.steering.marks()],
-    }  # fmt: skip
+    }
 
 
 def _arrived(world: World, regions: Mapping[str, str]) -> Counter[str]:

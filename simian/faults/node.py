@@ -65,12 +65,17 @@ class Kill(NodeFault):
     """End a node at once; nothing restarts it.
 
     ``evacuated``: a region whose users are moved away, so that they feel its death by being served elsewhere.
+    ``zone``: one that is lost as a whole, which is felt at whichever of its nodes users reach for: nobody asks a node
+    whose callers died with it.
     """
 
     evacuated: str = ""
+    zone: str = ""
 
     def exposure(self, exposed: Exposed, topology: Topology, mark: str) -> int:
-        """Users' requests that reached for this node; of an evacuated region's, those that another region served."""
+        """Users' requests that reached for this node, or its zone; of an evacuated region, those served elsewhere."""
+        if self.zone:
+            return sum(exposed.count_node(node.name) for node in topology.candidates(zone=self.zone))
         if not self.evacuated:
             return super().exposure(exposed, topology, mark)
         others = [region.name for region in topology.regions if region.name != self.evacuated]

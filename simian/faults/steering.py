@@ -132,17 +132,28 @@ class Shift(SteeringFault):
             after = _arrivals(world, topology, self.home)
             came = after - before
             enough = sum(came.values()) >= FEWEST_ARRIVALS
-            held = _near(seen, self.to_shares) and (self._followed(came, seen) if enough else None)
+            held = self._answered(seen) and (self._followed(came, seen) if enough else None)
             late = world.clock.elapsed() >= until
             if held or late:
                 text = f"answers {_told(seen)} over {asked} subnets; arrivals {_told(came)}"
                 return Evidence(held if sum(seen.values()) >= ANSWERED * asked else None, control.seen, text)
             before = after if enough else before
 
+    def _answered(self, seen: Mapping[str, int]) -> bool:
+        """Whether so many answers come of the new shares and not of the old ones."""
+        at, every = self._most_moved, max(1, sum(seen.values()))
+        share, was, now = seen.get(at, 0) / every, self.from_shares.get(at, 0.0), self.to_shares.get(at, 0.0)
+        return _near(seen, self.to_shares) and abs(share - now) < abs(share - was)
+
+    @property
+    def _most_moved(self) -> str:
+        regions = {*self.from_shares, *self.to_shares}
+        return max(sorted(regions), key=lambda r: abs(self.to_shares.get(r, 0.0) - self.from_shares.get(r, 0.0)))
+
     def _followed(self, came: Mapping[str, int], seen: Mapping[str, int]) -> bool:
         """Whether arrivals are nearer to what DNS answers now than to what it answered before."""
         every, answers = sum(came.values()), sum(seen.values())
-        at = max(self.to_shares, key=lambda r: abs(self.to_shares[r] - self.from_shares.get(r, 0.0)))
+        at = self._most_moved
         now, was = seen.get(at, 0) / max(1, answers), self.from_shares.get(at, 0.0)
         share = came.get(at, 0) / every
         return abs(share - now) < abs(share - was)
@@ -295,46 +306,13 @@ class Misrouted(ModesFault):
         return (self.region if self.own else others[0].home), others[0].subnets[0]
 
     def exposure(self, exposed: Exposed, topology: Topology, mark: str) -> int:
-        """Requests of the region's own users that were answered so."""
-        return exposed.count_way(self.region, self.mode)
+        """Users' requests at the gateways of the region: each was looked at, those of stragglers taken away."""
+        return sum(exposed.count_node(node.name) for node in _gateways(topology, self.region))
 
     def undo(self, world: World, mark: str) -> None:
         """As it was before."""
         if not self.gone(world, mark):
             world.steering.unset(self.region, mark, {name: modes_from(plain) for name, plain in self.was.items()})
-
-
-def why_too_full(world: World, faults: Sequence[Fault]) -> list[str]:
-    """Why the saviours cannot carry the users that these faults would send them; empty when they can."""
-    shifts = [one for one in faults if isinstance(one, Shift)]
-    if not shifts:
-        return []
-    why = world.steering.unsupported("load")
-    if why:
-        return [f"whether the saviour has head-room cannot be told: {why}; --force-headroom goes on without"]
-    load, arrivals = world.steering.load(), world.steering.arrivals()
-    by_home = Counter[str]()
-    for counted in arrivals.values():
-        by_home.update(counted)
-    total_rps, every = sum(one.load_rps for one in load.values()), sum(by_home.values())
-    rates = {home: total_rps * count / every for home, count in by_home.items()} if every else {}
-    return [line for region in sorted({r for one in shifts for r in one.gaining}) if (line := _full(region, load, rates,
-            world.steering.shares(), shifts))]  # fmt: skip
-
-
-def _full(region: str, load: Mapping[str, Any], rates: Mapping[str, float], shares: Any, shifts: list[Shift]) -> str:
-    """The sentence on one saviour: its load once each home's largest shift has been made, against its capacity."""
-    if region not in load or not rates:
-        return f"the head-room of {region} could not be measured; --force-headroom goes on without"
-    most = {home: shares.get(home, {}).get(region, 0.0) for home in rates}
-    for one in shifts:
-        most[one.home] = max(most.get(one.home, 0.0), one.to_shares.get(region, 0.0))
-    wanted_rps = sum(rates.get(home, 0.0) * share for home, share in most.items())
-    room_rps = load[region].capacity_rps
-    if wanted_rps <= room_rps:
-        return ""
-    told = f"{region} would have to carry {wanted_rps:.0f} requests a second and declares {room_rps:.0f}"
-    return f"{told}; make room there, or say --force-headroom"
 
 
 def _plain_lists(given: Any) -> None:

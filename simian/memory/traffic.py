@@ -8,7 +8,7 @@ from simian.errors import DriverError
 from simian.steering.layers import Answered, Layer, Row
 from simian.traffic import Shares
 
-SUBNETS = 64  # of each home
+SUBNETS = 256  # of each home
 _FIRST_NETWORK = 18  # 198.18.0.0/15 is for tests of this kind (RFC 2544)
 
 

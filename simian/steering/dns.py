@@ -21,7 +21,7 @@ from simian.steering.settings import Section
 from simian.steering.switches import answered_of, notes_of, row_of, switch_of
 from simian.traffic import Entrance, Shares
 
-SUBNETS = 64  # of each home, over which its entrance is looked at
+SUBNETS = 256  # of each home, over which its entrance is looked at
 READ_BACK_S, _LOOK_EVERY_S = 2.0, 0.02
 _RESOLVER_PREFIX = 24  # resolvers tell no more of a user's address (RFC 7871)
 

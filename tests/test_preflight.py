@@ -283,7 +283,7 @@ def test_every_reason_at_once(scene: Scene) -> None:
     scene.may_reach = Radius.NODE
     scene.asked = {
         "radius": "zone", "limits": {"radius": "node"}, "calendar": {"days": "sun"},
-        "guards": [{"pigeon": 1}], "verify": ["converged"], "confirmed_plan_hash": "?",
+        "guards": [{"pigeon": 1}], "verify": ["all is well"], "confirmed_plan_hash": "?",
     }  # fmt: skip
     reasons = climb(scene.case)
     assert len(reasons) == 11, "\n".join(reasons)

@@ -24,13 +24,19 @@ SIGMAS = 3.5
 
 
 def not_alive(world: World, needs: Iterable[str]) -> str:
-    """Why a region cannot serve: a service of which no majority of these nodes is ready; empty when it can."""
+    """Why a region cannot serve: a service of which no majority of these nodes is ready; empty when it can.
+
+    Nodes that exist no more do not count, unless all of them are gone.
+    """
     nodes = {node.name: node for node in world.platform.nodes()}
     ready, every = Counter[str](), Counter[str]()
-    for name in needs:
-        service = nodes[name].service if name in nodes else "a node that is gone"
-        every[service] += 1
-        ready[service] += name in nodes and world.platform.ready(name)
+    wanted = list(needs)
+    there = [name for name in wanted if name in nodes]
+    if wanted and not there:
+        return "none of its nodes exists any more"
+    for name in there:
+        every[nodes[name].service] += 1
+        ready[nodes[name].service] += world.platform.ready(name)
     short = [f"{ready[name]} of {count} {name}" for name, count in every.items() if ready[name] * 2 <= count]
     return f"only {', '.join(short)} ready" if short else ""
 

@@ -29,6 +29,9 @@ def depth(url: str) -> Reading:
 ROOT = Path(__file__).parents[2]
 
 
+RADII = {"chaos": "node", "gorilla": "zone", "kong": "region", "latency": "node", "split-brain": "system"}
+
+
 def own(shop: Program) -> None:
     shop.file("chaos/oldest_first.py", OWN_MONKEY)
     shop.file("chaos/queue_depth.py", OWN_PROBE)
@@ -38,9 +41,9 @@ def own(shop: Program) -> None:
 
 def test_monkeys_are_listed_with_their_radius(call: Call) -> None:
     told = call("monkeys", "--json").document
-    assert {m["name"]: m["radius"] for m in told["monkeys"]} == {"chaos": "node", "gorilla": "zone", "latency": "node"}
+    assert {m["name"]: m["radius"] for m in told["monkeys"]} == RADII
     assert told["broken"] == []
-    assert [line.split()[0] for line in call("monkeys").out.splitlines()] == ["MONKEY", "chaos", "gorilla", "latency"]
+    assert [line.split()[0] for line in call("monkeys").out.splitlines()] == ["MONKEY", *RADII]
 
 
 def test_a_monkey_is_shown_with_its_options(call: Call) -> None:
@@ -126,7 +129,7 @@ def test_a_monkey_that_misbehaves_is_told(body: str, code: int, said: str, shop:
 
 def test_experiments_are_listed_and_shown(call: Call) -> None:
     listed = call("experiments", "--json").document["experiments"]
-    assert {one["monkey"] for one in listed} == {"chaos", "gorilla", "latency"}
+    assert {one["monkey"] for one in listed} == set(RADII)
     for one in listed:
         shown = call("experiments", "show", one["name"])
         assert (shown.code, shown.err) == (0, "")
@@ -202,7 +205,7 @@ def test_a_plan_is_printed_and_nothing_is_touched(shop: Program, call: Call) -> 
     assert (answer.code, answer.err) == (0, "")
     assert "gorilla with seed 7 would reach a zone" in answer.out
     for node in ("cache", "gateway", "members", "store"):
-        assert f"kill {node}-east-a\n" in answer.out
+        assert f"kill {node}-east-a zone=east-a\n" in answer.out
     assert "nothing was touched" in answer.out
     assert not shop.state.exists()
 
@@ -232,7 +235,8 @@ def test_defaults_of_the_configuration_come_between_the_line_and_the_monkey(shop
     assert zone("--zone", "east-b") == "east-b"
 
 
-def test_every_shipped_experiment_can_be_planned_by_name(call: Call) -> None:
+def test_every_shipped_experiment_can_be_planned_by_name(shop: Program, call: Call) -> None:
+    shop.file("simian.yaml", f"{MEMORY}steering: {{driver: memory}}\ndata: {{driver: memory}}\n")
     for one in call("experiments", "--json").document["experiments"]:
         answer = call("run", one["name"], "--plan", "--json")
         assert answer.code == 0

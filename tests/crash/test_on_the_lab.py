@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import EXPERIMENTS, OwnLab, kill, until
+from .conftest import OwnLab, kill, until
 
 PHASES = ("preflight", "baseline", "inject", "observe", "recover", "verify")
 HURTING = ("chaos", "gorilla", "latency", "slow-link", "cut-link")
@@ -18,7 +18,7 @@ def finish(command: "subprocess.Popen[str]") -> tuple[int, str]:
     return command.returncode, out or err
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", HURTING)
 def test_a_run_ends_by_itself_with_the_world_as_before(own_lab: OwnLab, experiment: str) -> None:
     before = own_lab.world()
     answer = own_lab.simian("run", f"{experiment}.yaml", "--json")

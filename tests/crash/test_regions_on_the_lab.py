@@ -2,7 +2,7 @@
 
 All the while a recorder asks the DNS as users do and goes where it is sent: some region is serving at every moment, and
 where users were moved before the region went dark, everybody is. ``SIMIAN_SEEDS`` above 1 tries every stage with every
-death; else each stage is tried with one.
+death; else a few of them, with each kind of death and each monkey among them.
 """
 
 import json
@@ -22,7 +22,7 @@ STAGES = {
 }
 DEATHS = ("runner", "guardian", "both")
 EVERY = [(experiment, stage, who) for experiment, stages in STAGES.items() for stage in stages for who in DEATHS]
-FEW = [case for index, case in enumerate(EVERY) if index % len(DEATHS) == (index // len(DEATHS)) % len(DEATHS)]
+FEW = EVERY[::7]
 CASES = EVERY if int(os.environ.get("SIMIAN_SEEDS", "1")) > 1 else FEW
 
 

@@ -10,7 +10,7 @@ import pytest
 from simian.errors import DriverError, NoSuchTarget, TimedOut, Unreachable, Unsupported, UsageError
 from simian.http_call import Service
 from simian.observers.socket import SocketObserver
-from simian.steering.dns import DnsSteering, from_settings, spread
+from simian.steering.dns import SUBNETS, DnsSteering, from_settings, spread
 from simian.steering.powerdns import PowerDns, parse_text, parse_weights, write_text, write_weights
 from simian.steering.provider import Switch
 from simian.steering.switches import notes_of
@@ -41,20 +41,20 @@ def test_a_shift_is_one_record_and_one_note_beside_it_and_users_are_answered_so(
     steering: DnsSteering,
 ) -> None:
     before = small_lab.records(SWITCH, "LUA")
-    assert answered(steering) == {"east": 64}
+    assert answered(steering) == {"east": SUBNETS}
     steering.shift("east", MARK, {"east": 0.5, "west": 0.5})
     assert small_lab.records(SWITCH, "LUA") == ["CNAME \"pickwhashed({{50,'east.gw.lab.'},{50,'west.gw.lab.'}})\""]
     note = f'"simian-shift=1 n=1 mark={MARK} to=east:50,west:50 was=east:100,west:0"'
     assert small_lab.records(NOTES, "TXT") == [note]
     halves = answered(steering)
     assert halves.keys() == {"east", "west"}
-    assert 12 <= halves["west"] <= 52  # five deviations
-    assert answered(steering, "west") == {"west": 64}, "only users of that home are moved"
+    assert 88 <= halves["west"] <= 168  # five deviations
+    assert answered(steering, "west") == {"west": SUBNETS}, "only users of that home are moved"
     steering.shift("east", MARK, {"west": 1.0})
-    assert answered(steering) == {"west": 64}
+    assert answered(steering) == {"west": SUBNETS}
     steering.unshift("east", MARK)
     assert (small_lab.records(SWITCH, "LUA"), small_lab.records(NOTES, "TXT")) == (before, [])
-    assert answered(steering) == {"east": 64}
+    assert answered(steering) == {"east": SUBNETS}
 
 
 def test_the_weights_that_were_there_come_back_as_they_were(
@@ -264,7 +264,7 @@ def test_a_wrong_setting_is_named(changes: dict[str, Any], told: str) -> None:
 def test_subnets_are_spread_over_all_networks_of_a_home() -> None:
     assert spread(["198.18.0.0/16"], 4) == ("198.18.0.0/24", "198.18.64.0/24", "198.18.128.0/24", "198.18.192.0/24")
     assert spread(["10.0.0.0/8", "192.0.2.128/25"], 4) == ("10.0.0.0/24", "10.128.0.0/24", "192.0.2.128/25")
-    assert len(set(spread(["198.18.0.0/16"]))) == 64
+    assert len(set(spread(["198.18.0.0/16"]))) == SUBNETS
     assert spread(["192.0.2.0/23"], 64) == ("192.0.2.0/24", "192.0.3.0/24")
 
 

@@ -10,7 +10,7 @@ import pytest
 from simian.errors import TimedOut, Unreachable
 from simian.memory import build_memory_world
 from simian.memory.routing import route_of_subnet
-from simian.memory.traffic import home_of, picked, subnets_of
+from simian.memory.traffic import SUBNETS, home_of, picked, subnets_of
 from simian.traffic import Modes
 from simian.world import Rule
 
@@ -36,7 +36,7 @@ def test_a_growing_share_takes_subnets_and_gives_none_away() -> None:
         now = {subnet for subnet in subnets_of(REGIONS, "east") if picked(row, subnet) == "west"}
         assert before <= now
         before = now
-    assert len(before) == 64
+    assert len(before) == SUBNETS
 
 
 def test_a_subnet_tells_whose_user_it_is() -> None:

@@ -52,10 +52,12 @@ class Injection:
         """All stages, one after the other. Raises ``Aborted`` when the run must end."""
         for index, stage in enumerate(stages):
             self.steady.enter("during" if stage.judged else "moving")
+            if not stage.judged and index == 1:
+                self.attention.moment("decided", detail="to move users")
             entries = self._intend(stage)
             self.act(entries)
-            if not stage.judged:
-                self.attention.moment("dark" if index == 0 else "moved", detail=stage.name)
+            if not stage.judged and (index == 0 or stage.drained):
+                self.attention.moment("dark" if index == 0 else "shifted", detail=stage.name)
             self._prove(entries)
             self._settle(stage)
             if stage.gate and index + 1 < len(stages):

@@ -43,7 +43,7 @@ def up(
         print_json({"lab": "up", "nodes": nodes, "real": parts, "folder": str(lab_state().lab)})
         return 0
     told = f", with the real {', '.join(parts)}" if parts else ""
-    print(f"the lab is up: {nodes} nodes in two regions{told}; try: simian gorilla")
+    print(f"the lab is up: {nodes} nodes in two regions{told}; try: simian kong")
     return 0
 
 

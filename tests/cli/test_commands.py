@@ -10,10 +10,10 @@ from simian import __version__
 from .conftest import Call, Program
 
 COMMANDS = [
-    "demo", "lab", "chaos", "gorilla", "latency", "run", "validate", "experiments", "monkeys", "status", "abort",
-    "recover", "halt", "resume", "topology", "doctor", "history", "report",
+    "demo", "lab", "chaos", "gorilla", "kong", "split-brain", "latency", "traffic", "run", "validate", "experiments",
+    "monkeys", "status", "abort", "recover", "halt", "resume", "topology", "doctor", "history", "report",
 ]  # fmt: skip
-BELOW = [("lab", "up"), ("lab", "down"), ("lab", "status"), ("lab", "logs"), ("monkeys", "show"),
+BELOW = [("lab", "up"), ("lab", "down"), ("lab", "status"), ("lab", "logs"), ("monkeys", "show"), ("traffic", "show"),
          ("experiments", "show"), ("experiments", "schema")]  # fmt: skip
 RUN_OPTIONS = ("--for", "--seed", "--plan", "--leashed", "--note", "--report", "--yes", "--no-progress")
 HEAVY = (

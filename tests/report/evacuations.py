@@ -161,7 +161,7 @@ def hard_kong() -> Record:
         steady_state=CHECKS,
         moments=happened(
             (15.4, "dark", {"detail": "lights-out"}), (16.6, "detected", {"detail": "streams start fell below 95 %"}),
-            (18.5, "moved", {"detail": "failover mode"}), (19.0, "moved", {"detail": "shift to 0 %"}),
+            (18.3, "decided", {"detail": "to move users"}), (19.0, "shifted", {"detail": "shift to 0 %"}),
             (23.1, "drained", {"region": "east"}), (25.6, "hold", {}), (60.5, "undone", {"detail": "lights-out"}),
             (61.0, "eased", {"detail": "shift to 0 %, step 1"}), (64.0, "eased", {"detail": "shift to 0 %, step 2"}),
             (67.0, "eased", {"detail": "shift to 0 %, step 3"}),

@@ -63,7 +63,7 @@ PIECES = {
         "home. Requests that failed until they had been moved: 149 of 1,800 (8.28 %); afterwards: 0 of 11,600 (0 %).",
         "10:00:15 +0.0 s dark kill gateway-east-a, gateway-east-b, gateway-east-c,",
         "10:00:16 +1.5 s detected streams start fell below 95 %",
-        "10:00:18 +3.8 s moved shift east -> 100 % west",
+        "10:00:18 +3.8 s shifted shift east -> 100 % west",
         "10:00:23 +8.0 s drained",
         "10:01:01 +45.9 s eased users go home step by step: shift to 0 %, step 1",
         "dark until moved 8.0 s 1,800 149 8.28 % 500 10:00:15",

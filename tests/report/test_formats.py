@@ -57,7 +57,7 @@ def test_markdown_tells_the_same_story() -> None:
 def test_markdown_has_tables_and_pictures_of_an_evacuation() -> None:
     page = render(evacuations.hard_kong(), "md")
     assert "\n## Evacuation of east\n\n| at | after | step | what |\n| --- | ---: | --- | --- |\n" in page
-    assert "| 10:00:18 | +3.8 s | moved | shift east -\\> 100 % west |" in page
+    assert "| 10:00:18 | +3.8 s | shifted | shift east -\\> 100 % west |" in page
     assert re.search("\n    failed tries {19}█", page)
 
 

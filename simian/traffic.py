@@ -15,7 +15,7 @@ class Modes:
 
     ``failover``: users of these homes are served here. ``misrouted``: what becomes of other foreign users, proxied
     home (isthmus) or sent there (redirect). ``own``: the region's own users whom the DNS answers of this moment send
-    elsewhere count as mis-routed, too, and are taken there.
+    elsewhere count as mis-routed, too, and are taken there. ``limit``: how many requests may be under way at once.
     """
 
     failover: tuple[str, ...] = ()
@@ -23,6 +23,13 @@ class Modes:
     misrouted: Misroute = "isthmus"
     own: bool = False
     misrouted_owner: str = ""
+    limit: int = 256
+    limit_owner: str = ""
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Whoever has set something here."""
+        return tuple(owner for owner in (self.failover_owner, self.misrouted_owner, self.limit_owner) if owner)
 
 
 @dataclass(frozen=True, slots=True)

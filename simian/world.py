@@ -218,6 +218,10 @@ class Steering(Protocol):
         """Ensure how every gateway of the region treats mis-routed users."""
         ...
 
+    def set_limit(self, region: str, mark: str, concurrency: int) -> None:
+        """Ensure that every gateway of the region sheds what exceeds so many requests under way."""
+        ...
+
     def unset(self, region: str, mark: str, was: Mapping[str, Modes]) -> None:
         """Where a setting carries this mark, set it to what it ``was`` (by gateway; a gateway not in it: default).
 

@@ -128,7 +128,7 @@ def _steer_back(world: Any, at: str, mark: str) -> None:
         raise DriverError(f"users are not moved while a region may be dead: {why}")
     if at in world.steering.shares():
         world.steering.unshift(at, mark)
-    if any(mark in (modes.failover_owner, modes.misrouted_owner) for modes in world.steering.modes().values()):
+    if any(mark in modes.owners for modes in world.steering.modes().values()):
         world.steering.unset(at, mark, {})
 
 

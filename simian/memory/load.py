@@ -29,7 +29,7 @@ def services_now(state: MemoryState) -> Services:
 def shed_shares(state: MemoryState, services: Services, followed: Shares) -> dict[str, float]:
     """Gateway or region -> the share of requests turned away there; only those that are overloaded."""
     demand = _demand(state, services, followed)
-    shed = {name: _shed(load, state.nodes[name].capacity_rps, _tries(state, services, state.nodes[name].node.region))
+    shed = {name: _shed(load, state.nodes[name].carries_rps, _tries(state, services, state.nodes[name].node.region))
             for name, load in demand.gateways.items()}  # fmt: skip
     for region, load in demand.mid_tiers.items():
         capacity = _capacity_rps(state, services, region)

@@ -10,6 +10,8 @@ from simian.topology import Node, NodeState
 from simian.traffic import Modes
 from simian.world import Cell, Rule
 
+USUAL_MS = 5.0  # that a request is under way when all is well
+
 
 @dataclass(slots=True)
 class RuleInPlace:
@@ -63,6 +65,11 @@ class MemoryNode:
         self.modes = Modes()
         if self.node.service == "cache":
             self.cells.clear()
+
+    @property
+    def carries_rps(self) -> float:
+        """Requests a second that a gateway lets in: its capacity, or less under a small limit of those under way."""
+        return min(self.capacity_rps, self.modes.limit * 1000 / USUAL_MS)
 
     @property
     def seen(self) -> Node:

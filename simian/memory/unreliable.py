@@ -7,8 +7,10 @@ from typing import Any
 from simian.errors import DriverError, TimedOut, Unreachable
 from simian.memory.clock import SimulatedClock
 
-WRITES = frozenset({"start", "stop", "kill", "crash", "pause", "resume", "cut", "delay", "throttle", "mend", "put",
-                    "remove", "shift", "unshift", "set_failover", "set_misrouted", "unset", "write"})  # fmt: skip
+WRITES = frozenset({
+    *("start", "stop", "kill", "crash", "pause", "resume", "cut", "delay", "throttle", "mend", "put", "remove"),
+    *("shift", "unshift", "set_failover", "set_misrouted", "set_limit", "unset", "write"),
+})  # fmt: skip
 
 
 class Unreliable:

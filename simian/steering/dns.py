@@ -63,6 +63,7 @@ class DnsSteering:
         self._door, self._edge, self._pause = door, edge, pause
         self._changing = threading.Lock()  # what is written depends on what was read
         self.modes, self.set_failover, self.set_misrouted = edge.modes, edge.set_failover, edge.set_misrouted
+        self.set_limit = edge.set_limit
         self.unset, self.arrivals, self.load = edge.unset, edge.arrivals, edge.load
 
     def unsupported(self, what: str) -> str:

@@ -78,6 +78,11 @@ class EdgeSteering:
         patch = {"misrouted": {"mode": mode, "own": own, "owner": mark}}
         self._of_all(region, lambda name, place: self._set(name, place, patch))
 
+    def set_limit(self, region: str, mark: str, concurrency: int) -> None:
+        """The same."""
+        patch = {"limit": {"concurrency": concurrency, "owner": mark}}
+        self._of_all(region, lambda name, place: self._set(name, place, patch))
+
     def unset(self, region: str, mark: str, was: Mapping[str, Modes]) -> None:
         """See ``Steering.unset``: only where this mark is the owner; who refuses connections has forgotten it."""
         if self._gateways:  # else nothing was ever in place
@@ -85,11 +90,7 @@ class EdgeSteering:
 
     def marks(self) -> Sequence[tuple[str, str]]:
         """Every (region, mark) of ours at a gateway that answers."""
-        found = {
-            (self._gateways[name].region, owner)
-            for name, modes in self.modes().items()
-            for owner in (modes.failover_owner, modes.misrouted_owner)
-        }
+        found = {(self._gateways[name].region, owner) for name, modes in self.modes().items() for owner in modes.owners}
         return sorted((region, owner) for region, owner in found if owner.startswith(OURS))
 
     def arrivals(self) -> Mapping[str, Mapping[str, int]]:
@@ -118,10 +119,11 @@ class EdgeSteering:
 
     def _modes_of(self, name: str, place: Place) -> Modes:
         told = self._ask(name, place, "GET", "/settings")
-        failover, misrouted = told["failover"], told["misrouted"]
+        failover, misrouted, limit = told["failover"], told["misrouted"], told["limit"]
         return Modes(
-            tuple(failover["regions"]), failover["owner"], misrouted["mode"], misrouted["own"], misrouted["owner"]
-        )
+            tuple(failover["regions"]), failover["owner"], misrouted["mode"], misrouted["own"], misrouted["owner"],
+            limit["concurrency"], limit["owner"],
+        )  # fmt: skip
 
     def _set(self, name: str, place: Place, patch: Mapping[str, Any]) -> None:
         self._ask(name, place, "PATCH", "/settings", patch)
@@ -137,6 +139,8 @@ class EdgeSteering:
                 patch["failover"] = {"regions": list(was.failover), "owner": was.failover_owner}
             if now.misrouted_owner == mark:
                 patch["misrouted"] = {"mode": was.misrouted, "own": was.own, "owner": was.misrouted_owner}
+            if now.limit_owner == mark:
+                patch["limit"] = {"concurrency": was.limit, "owner": was.limit_owner}
             if patch:
                 self._set(name, place, patch)
         except NobodyListens:

@@ -74,6 +74,10 @@ class MemorySteering:
         """See ``Steering.set_misrouted``: the same."""
         self._change(region, lambda name, now: replace(now, misrouted=mode, own=own, misrouted_owner=mark))
 
+    def set_limit(self, region: str, mark: str, concurrency: int) -> None:
+        """See ``Steering.set_limit``: the same."""
+        self._change(region, lambda name, now: replace(now, limit=concurrency, limit_owner=mark))
+
     def unset(self, region: str, mark: str, was: Mapping[str, Modes]) -> None:
         """See ``Steering.unset``; TimedOut for a gateway that is frozen."""
         self._change(region, lambda name, now: _without(now, mark, was.get(name, Modes())), content_with_dead=True)
@@ -99,7 +103,7 @@ class MemorySteering:
         owners = {
             (self._state.nodes[name].node.region, owner)
             for name, modes in self.modes().items()
-            for owner in (modes.failover_owner, modes.misrouted_owner)
+            for owner in modes.owners
         }
         return [*shifts, *sorted((region, owner) for region, owner in owners if owner.startswith(OURS))]
 
@@ -125,6 +129,8 @@ def _without(now: Modes, mark: str, was: Modes) -> Modes:
         now = replace(now, failover=was.failover, failover_owner=was.failover_owner)
     if now.misrouted_owner == mark:
         now = replace(now, misrouted=was.misrouted, own=was.own, misrouted_owner=was.misrouted_owner)
+    if now.limit_owner == mark:
+        now = replace(now, limit=was.limit, limit_owner=was.limit_owner)
     return now
 
 

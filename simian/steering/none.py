@@ -43,6 +43,10 @@ class NoSteering:
         """Cannot."""
         raise Unsupported(WHY)
 
+    def set_limit(self, region: str, mark: str, concurrency: int) -> None:
+        """Cannot."""
+        raise Unsupported(WHY)
+
     def unset(self, region: str, mark: str, was: Mapping[str, Modes]) -> None:
         """Nothing was ever in place."""
 

@@ -292,6 +292,19 @@ def test_both_settings_of_a_gateway_have_owners_of_their_own(bench: Bench) -> No
     assert {bench.steering.modes()[node.name] for node in bench.gateways["west"]} == {Modes(("east",), MARK)}
 
 
+def test_a_limit_of_requests_under_way_has_an_owner_and_comes_back_as_it_was(bench: Bench) -> None:
+    was = bench.steering.modes()
+    bench.steering.set_limit("west", MARK, 7)
+    now = {name: (modes.limit, modes.limit_owner) for name, modes in bench.steering.modes().items()}
+    west = {node.name for node in bench.gateways["west"]}
+    assert now == {name: (7, MARK) if name in west else (was[name].limit, "") for name in was}
+    assert marks(bench) == [("west", MARK)]
+    bench.steering.unset("west", OTHER, {})
+    assert marks(bench) == [("west", MARK)]
+    bench.steering.unset("west", MARK, was)
+    assert bench.steering.modes() == was
+
+
 def test_setting_or_unsetting_twice_is_doing_it_once(bench: Bench) -> None:
     was = bench.steering.modes()
     for _ in range(2):

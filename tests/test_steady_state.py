@@ -191,6 +191,35 @@ def test_void_slices_count_for_nothing_and_many_of_them_are_unknown() -> None:
     assert (found.verdict, found.readings) == ("unknown", 6000)
 
 
+def test_users_who_were_late_after_the_recovery_accuse_nobody() -> None:
+    feed, check = Feed(), users(PLAY, ">= 99.5 %")
+    good, bad = row(40), row(20, 20)
+    calm = [feed.seconds(20, good), feed.seconds(20, good)]
+    late = [one for _ in range(20) for one in (feed.slice(good, late_ms=900.0), feed.slice(bad))]
+    state = life([check], *calm, late)
+    assert state.holds_now("after") is None
+    assert verdict(state).verdict == "unknown"
+    prompt = life([check], *calm, feed.seconds(8, bad))
+    assert prompt.holds_now("after") is False
+    assert verdict(prompt).verdict == "broken"
+
+
+def test_what_happens_while_users_are_moved_is_noticed_and_not_judged() -> None:
+    feed, check = Feed(), users(PLAY, ">= 99.5 %")
+    state = life([check], feed.seconds(20, row(40)))
+    state.enter("moving")
+    assert state.noticed() == ""
+    for one in feed.seconds(3, row(20, 20)):
+        state.take(one)
+    assert "streams start >= 99.5 %" in state.noticed()
+    assert state.alarm() is None
+    state.enter("during")
+    for one in feed.seconds(20, row(40)):
+        state.take(one)
+    assert state.alarm() is None
+    assert (verdict(state).verdict, verdict(state).during) == ("held", 1.0)
+
+
 def test_the_share_of_void_seconds_after_an_injection_is_told() -> None:
     feed = Feed()
     state = SteadyState([users(PLAY, ">= 99.9 %")])

@@ -247,3 +247,33 @@ def test_verbose_tells_which_configuration_is_used(shop: Program, call: Call) ->
     answer = call("-v", "topology", "--json")
     assert answer.err == f"configuration: {shop.folder / 'simian.yaml'}\n"
     assert answer.document["regions"]
+
+
+def test_traffic_shows_where_users_are_sent_and_where_dns_sends_them(shop: Program, call: Call) -> None:
+    shop.file("simian.yaml", f"{MEMORY}steering: {{driver: memory}}\n")
+    told = call("traffic", "show", "--json").document
+    assert told["homes"] == {"east": {"east": 1.0, "west": 0.0}, "west": {"east": 0.0, "west": 1.0}}
+    assert {name: (row["weight"], row["seen_by_dns"]) for name, row in told["regions"].items()} == {
+        "east": (50.0, 50.0),
+        "west": (50.0, 50.0),
+    }
+    assert told["regions"]["east"]["seen_by_users"] is None, "nobody uses a world that stands still"
+    assert told["marks"] == []
+    assert "east  east 100 %, west 0 %" in call("traffic", "show").out
+
+
+def test_traffic_that_nobody_steers_cannot_be_shown(call: Call) -> None:
+    answer = call("traffic", "show")
+    assert (answer.code, answer.out) == (4, "")
+    assert "no steering driver is configured; add a `steering:` section" in answer.err
+
+
+def test_an_evacuation_is_planned_and_one_without_steering_refused(shop: Program, call: Call) -> None:
+    assert call("kong", "--region", "east", "--plan").code == 3
+    shop.file("simian.yaml", f"{MEMORY}steering: {{driver: memory}}\n")
+    out = call("kong", "--region", "east", "--steps", "50,0", "--plan").out
+    stages = [line.split("stage ")[1].partition(" (")[0] for line in out.splitlines() if "stage " in line]
+    assert stages == ["failover mode", "mis-routed users", "shift to 50 %", "shift to 0 %", "lights-out"]
+    wrong = call("kong", "--steps", "50,60", "--plan")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "steps fall from below 100 to 0, like 75,50,25,0; '50,60' does not" in wrong.err

@@ -36,7 +36,8 @@ class MemoryWorld:
     @property
     def topology(self) -> Topology:
         """The system as seen now."""
-        return Topology("memory", tuple(self.world.platform.nodes()), tuple(self.world.network.links()))
+        nodes, links = tuple(self.world.platform.nodes()), tuple(self.world.network.links())
+        return Topology("memory", nodes, links, self.world.steering.shares())
 
 
 def build_memory_world(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from simian import Crash, Delay, Kill, Pause, Radius, RequestDelay, RequestError, Stop
+from simian import Crash, Delay, Kill, Pause, Radius, RequestDelay, RequestError, Shift, Stop
 from simian.errors import Refused, UsageError
 from simian.memory import build_memory_world
 from simian.monkey import find_monkeys
@@ -28,14 +28,16 @@ def targets(made: Plan) -> list[str]:
     return [fault.target for fault in made.faults]
 
 
-def test_all_three_come_through_the_entry_points() -> None:
+def test_all_five_come_through_the_entry_points() -> None:
     assert FOUND.broken == []
-    assert {name: FOUND.get(name).radius for name in ("chaos", "gorilla", "latency")} == {
+    assert {name: FOUND.get(name).radius for name in FOUND.monkeys} == {
         "chaos": Radius.NODE,
         "gorilla": Radius.ZONE,
+        "kong": Radius.REGION,
         "latency": Radius.NODE,
+        "split-brain": Radius.SYSTEM,
     }
-    assert all("simian_monkeys" in FOUND.get(name).origin for name in ("chaos", "gorilla", "latency"))
+    assert all("simian_monkeys" in FOUND.get(name).origin for name in FOUND.monkeys)
 
 
 # --- the die
@@ -241,3 +243,109 @@ def test_a_monkey_sees_no_world() -> None:
     before = TOPOLOGY.hash
     assert FOUND.get("gorilla")(TOPOLOGY, Random(4)) == FOUND.get("gorilla")(TOPOLOGY, Random(4))
     assert before == TOPOLOGY.hash
+
+
+# --- kong
+
+THREE = build_memory_world(regions=("east", "north", "west")).topology
+
+
+def shifts(made: Plan) -> list[tuple[str, dict[str, float], dict[str, float]]]:
+    return [(f.home, dict(f.from_shares), dict(f.to_shares)) for f in made.faults if isinstance(f, Shift)]
+
+
+def test_kong_leaves_a_region_in_the_order_that_keeps_users_safe() -> None:
+    made = plan("kong", region="east")
+    kinds = [[fault.kind for fault in stage.faults] for stage in made.stages]
+    assert kinds == [["failover_mode"], ["misrouted"], *[["shift"]] * 4, ["kill"] * 9]
+    assert [stage.drained for stage in made.stages] == ["", "", "", "", "", "east", ""]
+    assert all(stage.judged for stage in made.stages)
+    assert made.radius is Radius.REGION
+    dark = {fault.target for fault in made.stages[-1].faults}
+    assert {name.partition("-")[0] for name in dark} == {"members", "cache", "store"}, "gateways stay for stragglers"
+    steps = [(was["east"], now["east"]) for _, was, now in shifts(made)]
+    assert steps == [(1.0, 0.75), (0.75, 0.5), (0.5, 0.25), (0.25, 0.0)]
+
+
+def test_hard_kong_kills_all_of_the_region_first_and_comes_home_in_steps() -> None:
+    made = plan("kong", region="west", hard=True)
+    assert [stage.name for stage in made.stages] == ["lights-out", "failover mode", "shift to 0 %"]
+    assert not any(stage.judged or stage.gate for stage in made.stages)
+    everything = {node.name for node in TOPOLOGY.candidates(region="west")}
+    assert {fault.target for fault in made.stages[0].faults} == everything
+    (shift,) = made.stages[-1].faults
+    assert isinstance(shift, Shift)
+    assert [row["west"] for row in shift.steps_back] == [0.25, 0.5, 0.75]
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_with_several_saviours_users_are_spread_over_all_of_them(hard: bool) -> None:
+    made = plan("kong", topology=THREE, region="east", hard=hard)
+    assert [fault.target for fault in made.faults if fault.kind == "failover_mode"] == ["north", "west"]
+    assert shifts(made)[-1][2] == {"east": 0.0, "north": 0.5, "west": 0.5}
+
+
+def test_users_of_other_homes_who_are_served_in_the_region_leave_it_too() -> None:
+    shares = {"east": {"east": 1.0, "west": 0.0}, "west": {"east": 0.4, "west": 0.6}}
+    made = plan("kong", topology=replace(TOPOLOGY, shares=shares), region="east", steps="50,0")
+    assert shifts(made) == [
+        ("east", {"east": 1.0, "west": 0.0}, {"east": 0.5, "west": 0.5}),
+        ("west", {"east": 0.4, "west": 0.6}, {"east": 0.2, "west": 0.8}),
+        ("east", {"east": 0.5, "west": 0.5}, {"east": 0.0, "west": 1.0}),
+        ("west", {"east": 0.2, "west": 0.8}, {"east": 0.0, "west": 1.0}),
+    ]
+
+
+@pytest.mark.parametrize("steps", ["", "50", "0,50", "100,0", "75,75,0", "50,-1", "a,0", "50,,0"])
+def test_steps_fall_from_below_100_to_0(steps: str) -> None:
+    with pytest.raises(UsageError, match="75,50,25,0"):
+        plan("kong", steps=steps)
+
+
+def test_kong_refuses_a_world_without_another_region_or_without_steering() -> None:
+    with pytest.raises(Refused, match="there is no region but east"):
+        plan("kong", topology=build_memory_world(regions=("east",)).topology)
+    with pytest.raises(Refused, match="add a `steering:` section"):
+        plan("kong", topology=replace(TOPOLOGY, shares={}))
+
+
+# --- split-brain
+
+BETWEEN = sorted(link.name for link in TOPOLOGY.links if link.crosses_regions)
+
+
+@pytest.mark.parametrize("how", ["refuse", "blackhole"])
+def test_split_brain_cuts_every_link_between_the_regions_and_no_other(how: str) -> None:
+    made = plan("split-brain", how=how)
+    assert sorted(targets(made)) == BETWEEN
+    assert {(fault.kind, fault.how, fault.direction) for fault in made.faults} == {("cut", how, "both")}  # type: ignore[attr-defined]
+    assert made.radius is Radius.SYSTEM
+
+
+def test_one_direction_stops_what_one_region_sends_on_whatever_connection() -> None:
+    made = plan("split-brain", how="blackhole", direction="west->east")
+    told = {fault.target: fault.direction for fault in made.faults}  # type: ignore[attr-defined]
+    assert sorted(told) == BETWEEN
+    for link in TOPOLOGY.links:
+        if link.crosses_regions:
+            assert told[link.name] == ("forward" if link.source_region == "west" else "backward")
+
+
+def test_one_direction_of_refusal_is_that_of_who_connects() -> None:
+    made = plan("split-brain", how="refuse", direction="west->east")
+    assert sorted(targets(made)) == sorted(link.name for link in TOPOLOGY.links_between("west", "east"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"between": "east"}, "between names two regions"),
+        ({"between": "east,east"}, "between names two regions"),
+        ({"between": "east,south"}, "no region is called 'south'"),
+        ({"direction": "east"}, "a direction is both, east->west or west->east"),
+        ({"direction": "east->south"}, "a direction is both, east->west or west->east"),
+    ],
+)
+def test_regions_and_directions_that_are_none_are_named(options: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        plan("split-brain", **options)

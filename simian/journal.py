@@ -239,6 +239,15 @@ class Journal:
                 db.executemany("INSERT INTO locks VALUES (?,?,?)", [(*target, run) for target in wanted])
         return taken
 
+    def in_the_way(self, run: str, targets: Iterable[tuple[str, str]]) -> list[str]:
+        """Which of these (layer, target) another run holds, a line each; takes nothing."""
+        held = {
+            (row["layer"], row["target"]): row["run"] for row in self._rows("SELECT * FROM locks WHERE run!=?", run)
+        }
+        wanted = sorted(set(targets))
+        return [f"{target} ({layer}) is held by run {held[layer, target]}" for layer, target in wanted
+                if (layer, target) in held]  # fmt: skip
+
     def observe(self, run: str, rows: Sequence[tuple[float, str, Mapping[str, Any]]]) -> None:
         """Write observations ``(at, kind, data)`` in one transaction."""
         if not rows:

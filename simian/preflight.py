@@ -112,6 +112,11 @@ def out_of_reach(case: Case) -> list[str]:
     return found
 
 
+def held(case: Case) -> list[str]:
+    """Another run has its hands on a target: told by its name, whatever it has done to the target already."""
+    return case.journal.in_the_way(case.request.run, [(fault.layer, fault.target) for fault in case.plan.faults])
+
+
 def unfit_targets(case: Case) -> list[str]:
     """Targets that exist, opted in, are no instruments, not forbidden, and not hurt already."""
     found = []
@@ -174,6 +179,7 @@ LADDER: tuple[Callable[[Case], list[str]], ...] = (
     left_open,
     too_many,
     out_of_reach,
+    held,
     unfit_targets,
     cannot_verify,
     no_headroom,

@@ -21,7 +21,7 @@ FRESH_S = 0.5  # what took longer must not get into the caches: it may be outdat
 AGAIN_S = FRESH_S + 0.7  # when nobody can be about to keep any more what was read before; and what calls take
 _CATCH_UP_S = 0.5
 _LOOK_S = 0.2
-_PUT_TRIES = 3
+_PUT_TRIES = 100  # each that fails means that another's has succeeded, and each success is of a newer write
 TASK_LIMIT = 2_000
 
 

@@ -171,7 +171,7 @@ class Attention:
         self.steady.take(observation)
         self._fresh = True
         if isinstance(observation, Slice):
-            if self.entries and not self.shielded:
+            if not self.shielded:
                 self.exposure.take(observation)
             self._pending.append((observation.start, "slice", slice_row(observation)))
         elif isinstance(observation, CheckReading):

@@ -99,13 +99,15 @@ class Injection:
         """Take evidence of all of them at once, while the users are watched."""
         calls = [partial(self._evidence, entry) for entry in entries]
         answers = self.tools.hands.each(calls, deadline_s=EVIDENCE_DEADLINE_S, idle=self.attention.tick)
+        unproven: list[tuple[Entry, Evidence]] = []
         for entry, done in zip(entries, answers, strict=True):
             before = self.controls[entry.n - 1].seen
             found = done.value or Evidence(None, before, f"could not be measured: {done.error}")
             self.log.note(entry, evidence=asdict(found))
             self.tools.emit({"event": "evidence", "id": entry.n, "target": entry.fault.target, **asdict(found)})
-            if entry.fault.last and found.held is not True:
-                raise _not_obeyed(entry, found)
+            unproven += [(entry, found)] if entry.fault.last and found.held is not True else []
+        if unproven:
+            raise _not_obeyed(*unproven[0])
 
     def _evidence(self, entry: Entry) -> Evidence:
         control = self.controls[entry.n - 1]

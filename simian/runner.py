@@ -209,6 +209,8 @@ class Runner:
             self.attention.moment("undone", detail=undone[0].stage)
             if self.outcome == "completed" and undone is not parts[-1]:
                 self._settle(undone[0].stage)
+        if self.attention.writers is not None:
+            self.aftermath = Aftermath(self.attention.writers, self._seen)  # from now on the regions can speak again
         self.stuck = recovery.stuck
         self.reasons += [f"stuck: {line}" for line in self.stuck]
 
@@ -262,10 +264,8 @@ class Runner:
 
     def _look_at_data(self) -> bool:
         """Compare what was written, where that is asked for; whether that is over."""
-        if self.attention.writers is None:
-            return True
         if self.aftermath is None:
-            self.aftermath = Aftermath(self.attention.writers, self._seen)
+            return True
         self.aftermath.look(self.tools.lease.renew)
         return self.aftermath.over
 

@@ -7,7 +7,7 @@ and stays in place then, as users are better off where they are.
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from simian.errors import DriverError
@@ -222,7 +222,7 @@ class FailoverMode(ModesFault):
     """The gateways of a region serve users of these homes instead of taking them home."""
 
     homes: Sequence[str]
-    was: Mapping[str, Any] = ()  # type: ignore[assignment]
+    was: Mapping[str, Any] = field(default_factory=dict)
     needs: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -274,7 +274,7 @@ class Misrouted(ModesFault):
 
     mode: Misroute = "redirect"
     own: bool = True
-    was: Mapping[str, Any] = ()  # type: ignore[assignment]
+    was: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _plain_lists(self)
@@ -323,7 +323,7 @@ class Misrouted(ModesFault):
 
 def _plain_lists(given: Any) -> None:
     """Fields as the journal gives them back."""
-    object.__setattr__(given, "was", dict(given.was or {}))
+    object.__setattr__(given, "was", dict(given.was))
     for name in ("homes", "needs"):
         if hasattr(given, name):
             object.__setattr__(given, name, list(getattr(given, name)))

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from simian.errors import DriverError, NoSuchTarget, TimedOut, Unreachable, Unsupported
 from simian.http_call import NobodyListens, Service, call
+from simian.steering.none import NoSteering
 from simian.steering.settings import Section
-from simian.traffic import Entrance, Load, Misroute, Modes, Shares
+from simian.traffic import Load, Misroute, Modes
 
 T = TypeVar("T")
 LIMIT_S = 1.0
@@ -30,11 +31,13 @@ class Place:
     region: str
 
 
-class EdgeSteering:
+class EdgeSteering(NoSteering):
     """Driver of the port ``Steering``; keeps nothing between calls, safe to use from many threads.
 
     Nodes are asked side by side, each within ``limit_s``: a dead one costs no more than that.
     """
+
+    why = NO_SHARES
 
     def __init__(
         self, gateways: Mapping[str, Place], members: Mapping[str, Place], *, limit_s: float = LIMIT_S
@@ -45,24 +48,9 @@ class EdgeSteering:
         """``modes`` and ``arrivals`` need gateways, ``load`` needs members."""
         known = {"modes": self._gateways, "arrivals": self._gateways, "load": self._members}
         if what not in known:
-            return NO_SHARES
+            return self.why
         part = "members" if what == "load" else "gateways"
         return "" if known[what] else f"no {part} are configured; name them under steering: (edge:) {part}:"
-
-    def shares(self) -> Shares:
-        """None are known."""
-        return {}
-
-    def shift(self, home: str, mark: str, shares: Mapping[str, float]) -> None:
-        """Cannot."""
-        raise Unsupported(NO_SHARES)
-
-    def unshift(self, home: str, mark: str) -> None:
-        """Nothing was ever in place."""
-
-    def entrances(self) -> Sequence[Entrance]:
-        """None are known."""
-        return ()
 
     def modes(self) -> Mapping[str, Modes]:
         """The modes of each gateway that answers."""

@@ -10,11 +10,13 @@ WHY = "no steering driver is configured; add a `steering:` section to simian.yam
 
 
 class NoSteering:
-    """Knows nothing, refuses every change."""
+    """Knows nothing, refuses every change; a driver that can do some of it says of the rest why not (``why``)."""
+
+    why = WHY
 
     def unsupported(self, what: str) -> str:
         """Nothing can be done."""
-        return WHY
+        return self.why
 
     def shares(self) -> Shares:
         """None are known."""
@@ -22,7 +24,7 @@ class NoSteering:
 
     def shift(self, home: str, mark: str, shares: Mapping[str, float]) -> None:
         """Cannot."""
-        raise Unsupported(WHY)
+        raise Unsupported(self.why)
 
     def unshift(self, home: str, mark: str) -> None:
         """Nothing was ever in place."""
@@ -37,15 +39,15 @@ class NoSteering:
 
     def set_failover(self, region: str, mark: str, homes: Sequence[str]) -> None:
         """Cannot."""
-        raise Unsupported(WHY)
+        raise Unsupported(self.why)
 
     def set_misrouted(self, region: str, mark: str, *, mode: Misroute, own: bool) -> None:
         """Cannot."""
-        raise Unsupported(WHY)
+        raise Unsupported(self.why)
 
     def set_limit(self, region: str, mark: str, concurrency: int) -> None:
         """Cannot."""
-        raise Unsupported(WHY)
+        raise Unsupported(self.why)
 
     def unset(self, region: str, mark: str, was: Mapping[str, Modes]) -> None:
         """Nothing was ever in place."""

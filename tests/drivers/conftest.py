@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -40,13 +41,21 @@ def until_fixture() -> Callable[..., Any]:
     return until
 
 
+GIVEN: deque[int] = deque(maxlen=4_000)
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """Below the ports that the system gives to outgoing connections: one of those could take it before it is used."""
+    """Below the ports that the system gives to outgoing connections: one of those could take it before it is used.
+
+    None is given twice in a row of thousands: a caller often asks for several before it listens on the first.
+    """
     while True:
         port = random.SystemRandom().randrange(12_000, 30_000)
         with socket.socket() as probe, suppress(OSError):
-            probe.bind((host, port))
-            return port
+            if port not in GIVEN:
+                probe.bind((host, port))
+                GIVEN.append(port)
+                return port
 
 
 @contextmanager

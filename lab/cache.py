@@ -251,13 +251,8 @@ class CacheConnection(asyncio.BufferedProtocol):
         self._storing = None
         block = bytes(self._pending[: storing.size_b])
         ended = self._pending[storing.size_b : storing.size_b + 2] == b"\r\n"
-        if not ended:
-            # As the real one does: throw away up to the end of the line, so that what follows is read as commands.
-            end = self._pending.find(b"\n", storing.size_b)
-            del self._pending[: end + 1 if end >= 0 else len(self._pending)]
-            return b"CLIENT_ERROR bad data chunk\r\n"
         del self._pending[: storing.size_b + 2]
-        answer = self._put(storing, block)
+        answer = self._put(storing, block) if ended else b"CLIENT_ERROR bad data chunk\r\n"
         return b"" if storing.noreply else answer
 
     def _swallow(self, storing: _Storing) -> bytes | None:
@@ -268,7 +263,7 @@ class CacheConnection(asyncio.BufferedProtocol):
             return None
         self._storing = None
         self._items.delete(storing.key)  # an older value must not outlive a newer one that was refused
-        return storing.refusal
+        return b"" if storing.noreply else storing.refusal
 
     def _put(self, storing: _Storing, block: bytes) -> bytes:
         item = self._items.peek(storing.key)
@@ -281,16 +276,20 @@ class CacheConnection(asyncio.BufferedProtocol):
         return b"STORED\r\n"
 
     def _delete(self, words: list[bytes]) -> bytes:
-        if len(words) not in (1, 2) or words[1:] not in ([], [b"0"]) or len(words[0]) > KEY_LIMIT:
-            return (
-                b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n" if words else b"ERROR\r\n"
-            )
+        if not words:
+            return b"ERROR\r\n"
+        if words[1:] not in ([], [b"0"]):
+            return b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n"
+        if len(words[0]) > KEY_LIMIT:
+            return _BAD_FORMAT
         there = self._items.peek(words[0]) is not None and self._items.delete(words[0])
         return b"DELETED\r\n" if there else b"NOT_FOUND\r\n"
 
     def _touch(self, words: list[bytes]) -> bytes:
         if len(words) != 2:
             return b"ERROR\r\n"
+        if len(words[0]) > KEY_LIMIT:
+            return _BAD_FORMAT
         try:
             exptime = int(words[1])
         except ValueError:
@@ -307,7 +306,7 @@ class CacheConnection(asyncio.BufferedProtocol):
         return b"VERSION %b\r\n" % _VERSION
 
     def _show_stats(self, words: list[bytes]) -> bytes:
-        return self._stats.lines() if not words else b"RESET\r\n" if words == [b"reset"] else b"END\r\n"
+        return self._stats.lines() if not words else b"RESET\r\n" if words == [b"reset"] else b"ERROR\r\n"
 
     def _quit(self, words: list[bytes]) -> bytes:
         self._ended = True

@@ -1,6 +1,7 @@
 """A stand-in for SQS: its JSON protocol, long polls and visibility time-outs; messages survive a kill.
 
-Differences from the real one: no signatures are checked, no FIFO queues, one account.
+It answers as ElasticMQ does, and refuses what only the real service refuses (batches of nothing, odd visibilities).
+No signatures are checked, there are no FIFO queues, and there is one account.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from .service import health
 from .sqs import md5_of, md5_of_attributes
 
 ACCOUNT = "000000000000"
-MAX_BODY_B = 256 << 10
+MAX_BODY_B = 1 << 20
 MAX_BATCH = 10
 MAX_WAIT_S = 20
 MAX_VISIBILITY_S = 12 * 3600
@@ -26,27 +27,30 @@ Fields = dict[str, Any]
 
 
 class SqsError(Exception):
-    """An error as the real service words it."""
+    """An error as ElasticMQ words it."""
 
-    def __init__(self, kind: str, message: str, query_code: str | None = None, status: int = 400) -> None:
+    def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
-        self.kind, self.status, self.query_code = kind, status, query_code or kind
+        self.kind = kind
 
     def response(self) -> Response:
-        shape = {"__type": f"com.amazonaws.sqs#{self.kind}", "message": str(self)}
-        return json_response(shape, self.status, {"x-amzn-query-error": f"{self.query_code};Sender"})
+        """As the answer to a whole request."""
+        kind = f"com.amazonaws.sqs#{self.kind}"
+        return json_response({"__type": kind, "Message": str(self)}, 400, {"x-amzn-query-error": kind})
+
+    def entry(self, name: object) -> "Fields":
+        """As the answer to one entry of a batch."""
+        return {"Id": name, "SenderFault": True, "Code": self.kind, "Message": str(self)}
 
 
-def _invalid(message: str) -> SqsError:
-    return SqsError("InvalidParameterValue", message)
-
-
-def _number(fields: Fields, name: str, default: int, lowest: int, highest: int) -> int:
+def _number(
+    fields: Fields, name: str, default: int, lowest: int, highest: int, kind: str = "InvalidAttributeValue"
+) -> int:
     value = fields.get(name)
     if value is None:
         return default
     if not isinstance(value, int) or not lowest <= value <= highest:
-        raise _invalid(f"Value {value} for parameter {name} is invalid. Reason: must be {lowest} to {highest}.")
+        raise SqsError(kind, f"The attribute value for {name} is invalid: it is {lowest} to {highest}.")
     return value
 
 
@@ -73,7 +77,7 @@ class Queues:
         try:
             action = request.headers.get("x-amz-target", "")
             if request.method != "POST" or not action.startswith(_TARGET):
-                raise SqsError("UnknownOperationException", f"no operation {action!r}", status=404)
+                raise SqsError("InvalidAction", f"Unknown action: {action!r}")
             fields = self._fields(request)
             return self._answer(await self._act(action.removeprefix(_TARGET), fields))
         except SqsError as error:
@@ -83,21 +87,22 @@ class Queues:
         if action == "ReceiveMessage":
             return await self._receive(fields)
         if action not in self._actions:
-            raise SqsError("UnknownOperationException", f"no operation {action!r} in this stand-in", status=404)
+            raise SqsError("InvalidAction", f"Unknown action: {action!r} in this stand-in")
         return self._actions[action](fields)
 
     @staticmethod
     def _answer(fields: Fields) -> Response:
-        return Response(200, json.dumps(fields).encode(), {"content-type": "application/x-amz-json-1.0"})
+        body = json.dumps(fields).encode() if fields else b""
+        return Response(200, body, {"content-type": "application/x-amz-json-1.0"})
 
     @staticmethod
     def _fields(request: Request) -> Fields:
         try:
             fields = request.json()
         except ValueError:
-            raise SqsError("SerializationException", "the body is not JSON") from None
+            raise SqsError("InvalidAction", "Invalid request: the body is not JSON") from None
         if not isinstance(fields, dict):
-            raise SqsError("SerializationException", "the body is no JSON object")
+            raise SqsError("InvalidAction", "Invalid request: JSON object expected")
         return fields
 
     def _url(self, name: str) -> Fields:
@@ -106,11 +111,12 @@ class Queues:
     def _create(self, fields: Fields) -> Fields:
         name = fields.get("QueueName")
         if not isinstance(name, str) or not 0 < len(name) <= 80 or not name.replace("-", "").replace("_", "").isalnum():
-            raise _invalid("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
+            told = "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length."
+            raise SqsError("InvalidAttributeName", told)
         try:
             visibility_s = int((fields.get("Attributes") or {}).get("VisibilityTimeout", DEFAULT_VISIBILITY_S))
         except (TypeError, ValueError, AttributeError):
-            raise SqsError("InvalidAttributeValue", "Invalid value for the parameter VisibilityTimeout.") from None
+            raise SqsError("InvalidParameterValue", "The specified parameter value is invalid.") from None
         self._log.create(name, min(max(visibility_s, 0), MAX_VISIBILITY_S))
         return self._url(name)
 
@@ -125,20 +131,17 @@ class Queues:
 
     def _queue_named(self, name: str) -> str:
         if self._log.visibility_s(name) is None:
-            code = "AWS.SimpleQueueService.NonExistentQueue"
-            raise SqsError("QueueDoesNotExist", "The specified queue does not exist.", code)
+            raise SqsError("QueueDoesNotExist", "The specified queue does not exist.")
         return name
 
     @staticmethod
     def _new_message(fields: Fields) -> NewMessage:
         body = fields.get("MessageBody")
         if not isinstance(body, str) or not body:
-            raise SqsError("MissingParameter", "The request must contain the parameter MessageBody.")
+            raise SqsError("InvalidAttributeValue", "The request must contain the parameter MessageBody.")
         if len(body.encode()) > MAX_BODY_B:
-            raise _invalid(
-                f"One or more parameters are invalid. Reason: Message must be shorter than {MAX_BODY_B} bytes."
-            )
-        delay_s = _number(fields, "DelaySeconds", 0, 0, 900)
+            raise SqsError("InvalidAttributeValue", "MessageTooLong")
+        delay_s = _number(fields, "DelaySeconds", 0, 0, 900, "InvalidParameterValue")
         return NewMessage(body, fields.get("MessageAttributes") or {}, delay_s)
 
     def _sent(self, message: NewMessage, message_id: str) -> Fields:
@@ -171,8 +174,7 @@ class Queues:
             try:
                 good.append((str(entry.get("Id")), self._new_message(entry)))
             except SqsError as error:
-                problem = {"Id": entry.get("Id"), "SenderFault": True, "Code": error.kind, "Message": str(error)}
-                failed.append(problem)
+                failed.append(error.entry(entry.get("Id")))
         ids = self._log.add(queue, [message for _, message in good])
         self._wake(queue)
         sent = [{"Id": name, **self._sent(message, at)} for (name, message), at in zip(good, ids, strict=True)]
@@ -188,7 +190,7 @@ class Queues:
         until = time() + _number(fields, "WaitTimeSeconds", 0, 0, MAX_WAIT_S)
         while not (found := self._log.receive(queue, count, hidden_s)) and (left_s := until - time()) > 0:
             await self._wait(queue, left_s)
-        return {"Messages": [self._shown(message) for message in found]} if found else {}
+        return {"Messages": [self._shown(message, fields) for message in found]}
 
     async def _wait(self, queue: str, left_s: float) -> None:
         """Until a message is sent, or one becomes visible again, or the time is over."""
@@ -201,21 +203,23 @@ class Queues:
             return
 
     @staticmethod
-    def _shown(message: Message) -> Fields:
+    def _shown(message: Message, fields: Fields) -> Fields:
+        """The message with what was asked for of its attributes."""
+        about = {
+            "SentTimestamp": str(int(message.sent * 1000)),
+            "ApproximateReceiveCount": str(message.receives),
+            "SenderId": ACCOUNT,
+        }
         shown: Fields = {
             "MessageId": message.message_id,
             "ReceiptHandle": message.receipt,
             "MD5OfBody": md5_of(message.body),
             "Body": message.body,
-            "Attributes": {
-                "SentTimestamp": str(int(message.sent * 1000)),
-                "ApproximateReceiveCount": str(message.receives),
-                "SenderId": ACCOUNT,
-            },
         }
-        if message.attributes:
-            shown["MessageAttributes"] = message.attributes
-            shown["MD5OfMessageAttributes"] = md5_of_attributes(message.attributes)
+        if told := _wanted(about, fields.get("AttributeNames")):
+            shown["Attributes"] = told
+        if own := _wanted(message.attributes, fields.get("MessageAttributeNames")):
+            shown |= {"MessageAttributes": own, "MD5OfMessageAttributes": md5_of_attributes(own)}
         return shown
 
     def _delete(self, fields: Fields) -> Fields:
@@ -231,9 +235,9 @@ class Queues:
         for entry in self._entries(fields):
             try:
                 self._delete_one(queue, entry.get("ReceiptHandle"))
-                done.append({"Id": entry["Id"]})
+                done.append({"Id": entry.get("Id")})
             except SqsError as error:
-                failed.append({"Id": entry["Id"], "SenderFault": True, "Code": error.kind, "Message": str(error)})
+                failed.append(error.entry(entry.get("Id")))
         return {"Successful": done, "Failed": failed}
 
     def _attributes(self, fields: Fields) -> Fields:
@@ -246,14 +250,18 @@ class Queues:
             "VisibilityTimeout": self._log.visibility_s(queue),
             "QueueArn": f"arn:aws:sqs:lab:{ACCOUNT}:{queue}",
         }
-        wanted = fields.get("AttributeNames") or []
-        if unknown := sorted(set(wanted) - set(known) - {"All"}):
-            raise SqsError("InvalidAttributeName", f"Unknown Attribute {unknown[0]}.")
-        return {"Attributes": {name: str(value) for name, value in known.items() if "All" in wanted or name in wanted}}
+        return {
+            "Attributes": {name: str(value) for name, value in _wanted(known, fields.get("AttributeNames")).items()}
+        }
 
     def _purge(self, fields: Fields) -> Fields:
         self._log.purge(self._queue(fields))
         return {}
+
+
+def _wanted(known: Fields, names: list[str] | None) -> Fields:
+    wanted = names or []
+    return {name: value for name, value in known.items() if name in wanted or "All" in wanted}
 
 
 async def serve(context: NodeContext) -> None:

@@ -18,7 +18,8 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS queues (name TEXT PRIMARY KEY, visibility_s INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, message_id TEXT NOT NULL, body TEXT NOT NULL,
-    attributes TEXT NOT NULL, sent REAL NOT NULL, visible REAL NOT NULL, receives INTEGER NOT NULL DEFAULT 0);
+    attributes TEXT NOT NULL, sent REAL NOT NULL, visible REAL NOT NULL, receives INTEGER NOT NULL DEFAULT 0,
+    receipt TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS messages_by_time ON messages (queue, visible, id);
 """
 
@@ -90,15 +91,17 @@ class MessageLog:
             " WHERE queue = ? AND visible <= ? AND sent > ? ORDER BY visible, id LIMIT ?",
             (queue, now, now - RETENTION_S, count),
         ).fetchall()
-        if rows:
-            with self._db:
-                self._db.execute("BEGIN")
-                hide = "UPDATE messages SET visible = ?, receives = receives + 1 WHERE id = ?"
-                self._db.executemany(hide, [(now + hidden_s, row[0]) for row in rows])
-        return [
+        found = [
             Message(at, body, json.loads(attributes), sent, receives + 1, f"{row}.{secrets.token_hex(8)}")
             for row, at, body, attributes, sent, receives in rows
         ]
+        if found:
+            with self._db:
+                self._db.execute("BEGIN")
+                hide = "UPDATE messages SET visible = ?, receives = receives + 1, receipt = ? WHERE id = ?"
+                hidden = [(now + hidden_s, message.receipt, row[0]) for message, row in zip(found, rows, strict=True)]
+                self._db.executemany(hide, hidden)
+        return found
 
     def next_visible_s(self, queue: str) -> float:
         """Seconds until the next hidden message shows; a minute when there is none."""
@@ -106,12 +109,12 @@ class MessageLog:
         return 60.0 if row[0] is None else float(row[0]) - time()
 
     def delete(self, queue: str, receipt: str) -> bool:
-        """Remove a received message, content when it is gone; false: that is no receipt."""
+        """Remove a received message; false: that is not the receipt of its last receiving, or it is gone."""
         row, dot, _ = receipt.partition(".")
         if not dot or not row.isdecimal():
             return False
-        self._db.execute("DELETE FROM messages WHERE id = ? AND queue = ?", (int(row), queue))
-        return True
+        gone = "DELETE FROM messages WHERE id = ? AND queue = ? AND receipt = ?"
+        return self._db.execute(gone, (int(row), queue, receipt)).rowcount > 0
 
     def purge(self, queue: str) -> None:
         """Remove all messages of a queue."""

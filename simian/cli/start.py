@@ -165,14 +165,14 @@ def live(system: System, request: RunRequest, view: View) -> None:
     to_runner, from_runner = pipes(process)
 
     def ask_to_stop(number: int, frame: object) -> None:
+        line = json.dumps({"reason": f"{signal.Signals(number).name} at the command"}) + "\n"
         with contextlib.suppress(OSError):
-            to_runner.write(json.dumps({"reason": f"{signal.Signals(number).name} at the command"}).encode() + b"\n")
-            to_runner.flush()
+            os.write(to_runner.fileno(), line.encode())  # a buffer cannot be entered twice, and signals come in pairs
 
+    to_runner.write(json.dumps(request.to_json()).encode() + b"\n")
+    to_runner.flush()  # the first line is the request: only then may a signal add its own
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, ask_to_stop)
-    to_runner.write(json.dumps(request.to_json()).encode() + b"\n")
-    to_runner.flush()
     failed: list[str] = []
     for line in from_runner:
         event = json.loads(line)

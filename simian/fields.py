@@ -210,13 +210,15 @@ def _check(check: CheckPart, plugins: Sequence[str]) -> list[tuple[Path, str]]:
     return found
 
 
+_EXAMPLES = {"share": "'>= 99.9 %'", "ms": "'<= 250 ms'", "plain": "'<= 2 x baseline'"}
+
+
 def _units(metric: UsersMetric, tolerance: Tolerance) -> list[str]:
     """``success_share >= 99.9`` forgets a sign; ``p99_ms <= 10 %`` means nothing."""
-    right = "share" if metric.quantile is None else "ms"
-    example = "'>= 99.9 %'" if right == "share" else "'<= 250 ms'"
+    right = metric.unit
     wrong = tolerance.kind not in (right, "plain", "relative")
     if wrong or (right == "share" and tolerance.kind == "plain" and not 0 <= tolerance.value <= 1):
-        return [f"{tolerance.text!r} does not go with {metric.name}; right would be like {example}"]
+        return [f"{tolerance.text!r} does not go with {metric.name}; right would be like {_EXAMPLES[right]}"]
     return []
 
 

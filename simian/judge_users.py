@@ -8,7 +8,6 @@ from simian.judge import Judgement, Phase, shown
 from simian.probe import Check, FeedLost, Observation, Slice
 from simian.probes.users import users_metric
 from simian.tally import UsersTally, tally
-from simian.tolerance import UnitKind
 
 ENOUGH_NOW = 500  # requests, for a gate; a verdict may need more
 ENOUGH_ABORT = 20
@@ -23,7 +22,7 @@ class UsersJudge:
     def __init__(self, check: Check) -> None:
         self.check = check
         self.metric = users_metric(check.probe)
-        self.unit: UnitKind = "share" if self.metric.quantile is None else "ms"
+        self.unit = self.metric.unit
         self.alarmed = self.noticed = ""
         self._harmed = False
         self.tallies: dict[Phase, UsersTally] = {}
@@ -106,7 +105,7 @@ class UsersJudge:
             return None
         since = self._slices[-1].end - seconds - 0.01
         last = tally(self.metric, (one for one in self._slices if one.start >= since))
-        few = ENOUGH_ABORT if self.metric.quantile is None else last.needed(self.check.tolerance, self._baseline)
+        few = ENOUGH_ABORT if self.metric.form == "share" else last.needed(self.check.tolerance, self._baseline)
         return last.value if last.count >= few else None
 
     def _latest(self) -> UsersTally:

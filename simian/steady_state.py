@@ -198,6 +198,7 @@ _SLOW = "look at {culprit}: time-outs longer than users wait, or tries one after
 _HINTS = {
     "success_share": "look at {culprit}: it should try another in time, or do without",
     "first_try_share": "look at {culprit}: users succeed only because they try again",
+    "calls_per_request": "look at {culprit}: tries at every layer multiply; let one layer try again, with a budget",
     "shed_share": "look at the gateways' concurrency limits and at the capacity that is left",
     "served_share": "look at where DNS and the gateways send users: weights, TTL, failover mode",
 }

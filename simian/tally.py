@@ -32,9 +32,11 @@ class UsersTally:
     def __init__(self, metric: UsersMetric) -> None:
         self.metric = metric
         self.groups: dict[tuple[str, str], Group] = {}
+        self.calls = 0
 
     def take(self, seen: Slice) -> None:
         """Add a slice."""
+        self.calls += sum(seen.hops.values())
         for row in seen.select(kind=self.metric.kind, home=self.metric.home):
             self._take_row(row)
 
@@ -55,17 +57,17 @@ class UsersTally:
     @property
     def count(self) -> int:
         """Requests counted."""
-        if self.metric.quantile is not None:
+        if self.metric.form == "quantile":
             return sum(group.latency.count for group in self.groups.values())
         return sum(group.all for group in self.groups.values())
 
     @property
     def value(self) -> float | None:
-        """The share (0..1) or the quantile in ms; ``None`` when nothing was seen."""
+        """The share (0..1), the quantile in ms or the mean; ``None`` when nothing was seen."""
         if not self.count:
             return None
         if self.metric.quantile is None:
-            return self.good / self.count
+            return (self.calls if self.metric.form == "mean" else self.good) / self.count
         whole = Histogram()
         for group in self.groups.values():
             whole.merge(group.latency)
@@ -73,6 +75,8 @@ class UsersTally:
 
     def needed(self, tolerance: Tolerance, baseline: float | None) -> int:
         """How many requests it takes before the value may be called held."""
+        if self.metric.form == "mean":
+            return FEWEST
         if self.metric.quantile is None:
             return tolerance.needed(baseline)
         return max(FEWEST, math.ceil(round(3.0 / (1.0 - self.metric.quantile), 6)))
@@ -80,7 +84,7 @@ class UsersTally:
     def surely_outside(self, tolerance: Tolerance, baseline: float | None) -> bool:
         """Whether even so few requests cannot be chance: Chernoff's bound on the binomial tail."""
         limit = tolerance.limit(baseline)
-        if self.metric.quantile is not None or limit is None or not self.count or tolerance.op in ("==", "!="):
+        if self.metric.form != "share" or limit is None or not self.count or tolerance.op in ("==", "!="):
             return False
         upward = tolerance.op.startswith(">")
         bad = (self.count - self.good if upward else self.good) / self.count
@@ -88,7 +92,7 @@ class UsersTally:
 
     def worst(self) -> str:
         """Where it was worst: ``home east, kind play (80 of 84)``; empty when nothing stands out."""
-        if not self.groups:
+        if not self.groups or self.metric.form == "mean":
             return ""
         if self.metric.quantile is not None:
             return self._slowest(self.metric.quantile)

@@ -149,6 +149,21 @@ def test_a_relative_tolerance_compares_with_this_runs_baseline() -> None:
     assert verdict(life([check], during=feed.seconds(10, row(20)))).verdict == "unknown"
 
 
+def test_tries_upon_tries_are_seen_as_calls_made_for_each_request() -> None:
+    check = users({"users": "calls_per_request"}, "<= 1.5 x baseline", "calls")
+    calm = {"users>gateway-east-a": 20, "gateway-east-a>members-east-a": 20, "members-east-a>store-east-a": 20}
+    for tries, wanted in ((2, "held"), (12, "broken")):
+        feed = Feed()
+        storm = {**calm, "members-east-a>store-east-a!": 5 * tries}
+        state = life([check], feed.seconds(10, row(20), hops=calm), feed.seconds(10, row(20), hops=storm))
+        found = verdict(state)
+        assert (found.verdict, found.baseline) == (wanted, pytest.approx(3.0))
+        assert found.during == pytest.approx(3.0 + tries / 4)
+    assert found.seen == "6 over 1000 requests; right would be <= 1.5 x baseline"
+    assert "members-east-a>store-east-a (3000 of 4000)" in found.where
+    assert "tries at every layer multiply" in found.hint
+
+
 def test_where_users_are_served_is_a_share_too() -> None:
     feed = Feed()
     check = users({"users": "served_share", "region": "east", "home": "east"}, ">= 95 %", "served at home")

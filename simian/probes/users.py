@@ -3,25 +3,29 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from simian.errors import PluginError, UsageError
 from simian.probe import Reading, Row, nearest, probe
+from simian.tolerance import UnitKind
 
 SHARES = ("success_share", "first_try_share", "shed_share", "served_share")
+CALLS = "calls_per_request"  # how many calls were made in the whole system for a request: tries upon tries multiply it
+Form = Literal["share", "quantile", "mean"]
+_UNITS: Mapping[Form, UnitKind] = {"share": "share", "quantile": "ms", "mean": "plain"}
 _QUANTILE = re.compile(r"p(\d{1,4})_ms\Z")
-_EXAMPLES = (*SHARES, "p50_ms", "p90_ms", "p99_ms", "p999_ms")
+_EXAMPLES = (*SHARES, CALLS, "p50_ms", "p90_ms", "p99_ms", "p999_ms")
 
 
 @probe("users")
 def users(metric: str, kind: str | None = None, home: str | None = None, region: str | None = None) -> Reading:
-    """Success, first tries, latency (p50_ms, p99_ms, …), shed and served shares, as the users' feed tells them."""
+    """Success, first tries, latency (p50_ms, p99_ms, …), shed and served shares, calls_per_request, by the feed."""
     raise PluginError(f"users: {metric} comes from the users' feed, not from a process")
 
 
 @dataclass(frozen=True, slots=True)
 class UsersMetric:
-    """What a check on users counts. ``quantile`` is ``None`` for a share."""
+    """What a check on users counts: a share of requests, a ``quantile`` of their latency, or a mean for each."""
 
     name: str
     kind: str | None = None
@@ -40,6 +44,16 @@ class UsersMetric:
         return row.ok, row.ended
 
     @property
+    def form(self) -> Form:
+        """What its value is."""
+        return "mean" if self.name == CALLS else "share" if self.quantile is None else "quantile"
+
+    @property
+    def unit(self) -> UnitKind:
+        """The unit of its value."""
+        return _UNITS[self.form]
+
+    @property
     def upward(self) -> bool:
         """Whether more is better (what it does not count as good is a failure)."""
         return self.name in ("success_share", "first_try_share")
@@ -52,10 +66,12 @@ def users_metric(settings: Mapping[str, Any]) -> UsersMetric:
     found = _QUANTILE.match(name)
     problems = []
     quantile = float(f"0.{found.group(1)}") if found else None
-    if name not in SHARES and (found is None or quantile == 0.0):
+    if name not in (*SHARES, CALLS) and (found is None or quantile == 0.0):
         problems.append(f"users: no metric is called {name!r:.60}; {nearest(name, _EXAMPLES)}")
     if (name == "served_share") != (options.get("region") is not None):
         problems.append("users: region: goes with served_share, which needs it; home and kind filter the users")
+    if name == CALLS and any(options.get(key) is not None for key in ("kind", "home")):
+        problems.append(f"users: {CALLS} is counted over all users; leave kind: and home: away")
     if problems:
         raise UsageError(problems)
     return UsersMetric(name=name, quantile=quantile, **options)

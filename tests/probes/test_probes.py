@@ -251,6 +251,7 @@ def test_what_is_no_probe_gets_the_nearest_name() -> None:
         ({"users": "p0_ms"}, "no metric"),
         ({"users": "served_share"}, "region"),
         ({"users": "success_share", "region": "east"}, "region"),
+        ({"users": "calls_per_request", "kind": "play"}, "over all users"),
         ({"users": "success_share", "knd": "play"}, "did you mean 'kind'?"),
         ({"users": 5}, "no text"),
     ],

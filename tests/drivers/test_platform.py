@@ -12,8 +12,11 @@ import pytest
 
 from simian.errors import DriverError, NoSuchTarget, TimedOut, Unreachable, UsageError
 from simian.memory import MemoryWorld, build_memory_world
+from simian.platforms.docker import from_settings as docker_from_settings
 from simian.platforms.process import ProcessPlatform, from_settings
 from simian.world import Platform
+
+from .docker_engine import real_engine_fixture, small_containers_fixture  # noqa: F401
 
 Until = Callable[..., Any]
 VERBS = ("start", "stop", "kill", "crash", "pause", "resume", "ready", "incarnation")
@@ -63,11 +66,24 @@ class ProcessBench:
         return str(self.system.ask(node))
 
 
-@pytest.fixture(params=["memory", "process", "lab"])
+class DockerBench:
+    def __init__(self, containers: Any, until: Until) -> None:
+        self.containers = containers
+        self.node, self.other = (containers.add(f"web-{region}-a", region=region) for region in ("east", "west"))
+        self.platform: Platform = docker_from_settings(containers.settings, {})
+        self.wait_for = until
+
+    def seen(self, node: str) -> str:
+        return str(self.containers.ask(node.partition("-")[2]))
+
+
+@pytest.fixture(params=["memory", "process", "lab", "docker"])
 def bench(request: pytest.FixtureRequest) -> Bench:
     if request.param == "memory":
         return MemoryBench()
     until = request.getfixturevalue("until")
+    if request.param == "docker":
+        return DockerBench(request.getfixturevalue("small_containers"), until)
     if request.param == "lab":
         return ProcessBench(request.getfixturevalue("caches_of_the_lab"), until, "cache")
     return ProcessBench(request.getfixturevalue("small_system"), until, "web")

@@ -1,0 +1,213 @@
+"""A real Docker engine and small containers on it: an HTTP service made of busybox, imported without any registry.
+
+``SIMIAN_DOCKER`` is the engine's URL; without it, the local socket is tried.
+"""
+
+import io
+import itertools
+import os
+import shutil
+import socket
+import tarfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from simian.errors import DriverError
+from simian.platforms.docker_engine import Engine
+
+from .conftest import PATIENCE_S, part_missing, until
+
+IMAGE = "simian-small:1"
+PORT = 8000
+OWNER = "simian.tests"  # the label of all that these tests make
+_PROGRAMS = ("sh", "nc", "cat", "httpd", "kill", "sleep", "touch", "rm", "head", "cut", "date")
+# Whoever asks with ?size_b=N gets so many bytes; /tmp/fault has the mark of a request fault and its status.
+_HEALTH = r"""#!/bin/sh
+read mark status 2>/dev/null < /tmp/fault
+echo "Status: ${status:-200} x"
+echo "x-lab-incarnation: $(cat /tmp/started)"
+[ -z "$mark" ] || echo "x-simian-faults: $mark"
+echo
+size="${QUERY_STRING##*size_b=}"
+head -c "${size:-3}" /dev/zero
+"""
+# Process 1 heeds SIGTERM only where it was told to: the kernel gives it no default.
+RUN = 'rm -f /tmp/fault; cut -d" " -f1 /proc/uptime > /tmp/started; httpd -f -p 8000 -h /www & wait'
+POLITE, STUBBORN = f'trap "exit 0" TERM; {RUN}', f'trap "" TERM; {RUN}'
+_numbers = itertools.count(10)
+
+
+def image() -> bytes:
+    """A tar of one static busybox and two pages."""
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        part_missing("docker", "install busybox-static: the small containers are made of it")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for folder in ("bin", "tmp", "www", "www/cgi-bin"):
+            tar.addfile(_entry(folder, type=tarfile.DIRTYPE))
+        for name, data in {"bin/busybox": Path(busybox).read_bytes(), "www/cgi-bin/health": _HEALTH.encode()}.items():
+            tar.addfile(_entry(name, size=len(data)), io.BytesIO(data))
+        for name in _PROGRAMS:
+            tar.addfile(_entry(f"bin/{name}", type=tarfile.SYMTYPE, linkname="busybox"))
+    return packed.getvalue()
+
+
+def _entry(name: str, **fields: Any) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.mode = 0o755
+    for key, value in fields.items():
+        setattr(entry, key, value)
+    return entry
+
+
+class RealEngine:
+    """Hands and eyes of our own on the engine: one client, none of the drivers' words."""
+
+    def __init__(self, url: str, api: Any) -> None:
+        self.url, self.api = url, api
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        return dict(self.api.inspect_container(container))
+
+    def run_in(self, container: str, command: str) -> bytes:
+        """What a shell inside says."""
+        made = self.api.exec_create(container, ["sh", "-c", command])
+        return bytes(self.api.exec_start(made["Id"]))
+
+
+@pytest.fixture(name="real_engine", scope="session")
+def real_engine_fixture() -> Iterator[RealEngine]:
+    """The engine, with the small image. Skipped, or failed where it is required, without one."""
+    url = os.environ.get("SIMIAN_DOCKER", "unix:///var/run/docker.sock")
+    try:
+        Engine(url, PATIENCE_S).do("answer", lambda api: api.close())
+    except DriverError as error:
+        part_missing("docker", f"{error}; SIMIAN_DOCKER is the URL of an engine")
+    api = docker.APIClient(base_url=url, version="auto", timeout=PATIENCE_S)
+    api.import_image_from_data(image(), repository=IMAGE.partition(":")[0], tag=IMAGE.partition(":")[2])
+    yield RealEngine(url, api)
+    api.close()
+
+
+class SmallContainers:
+    """Containers of one project on two networks of its own, ``east`` and ``west``, each at an address of its own."""
+
+    def __init__(self, engine: RealEngine) -> None:
+        self.engine, self.api = engine, engine.api
+        self.project = f"small{uuid.uuid4().hex[:8]}"
+        self._subnets = {region: _free_subnet(engine.api) for region in ("east", "west")}
+        self.networks: dict[str, str] = {}
+        self.addresses: dict[str, str] = {}
+        for region, subnet in self._subnets.items():
+            self.networks[region] = self.network(region, subnet)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"driver": "docker", "url": self.engine.url, "project": self.project, "limit_s": PATIENCE_S}
+
+    def network(self, region: str, subnet: str = "", **options: Any) -> str:
+        """A network of this region, by its full name."""
+        name = f"{self.project}_{region}"
+        pools = [{"Subnet": subnet, "Gateway": subnet.replace(".0/24", ".1")}] if subnet else []
+        labels = {"com.docker.compose.project": self.project, OWNER: "1", "simian.region": region}
+        ipam = {"Driver": "default", "Config": pools} if subnet else None
+        self.api.create_network(name, driver="bridge", ipam=ipam, labels=labels, **options)
+        return name
+
+    def name(self, node: str) -> str:
+        return f"{self.project}-{node}"
+
+    def add(
+        self,
+        node: str,
+        *,
+        region: str = "east",
+        command: str = POLITE,
+        labels: Mapping[str, str] | None = None,
+        host: Mapping[str, Any] | None = None,
+        endpoint: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> str:
+        """A running container of this node's name, restarted by its policy; its full name."""
+        name, address = self.name(node), self._subnets[region].replace("0/24", str(next(_numbers)))
+        ends = {"ipv4_address": address, "aliases": [node, f"{node}.{region}"]} | dict(endpoint or {})
+        made = self.api.create_container(
+            IMAGE,
+            ["sh", "-c", command],
+            name=name,
+            labels=self._labels(node, region) | dict(labels or {}),
+            host_config=self.api.create_host_config(
+                network_mode=self.networks[region], **({"restart_policy": {"Name": "always"}} | dict(host or {}))
+            ),
+            networking_config=self.api.create_networking_config(
+                {self.networks[region]: self.api.create_endpoint_config(**ends)}
+            ),
+            **options,
+        )
+        self.api.start(made["Id"])
+        self.addresses[node] = address
+        until(lambda: self.ask(node) == "answered", f"{name} answers")
+        return name
+
+    def _labels(self, node: str, region: str) -> dict[str, str]:
+        return {
+            "com.docker.compose.project": self.project,
+            "com.docker.compose.service": node.partition("-")[0],
+            OWNER: "1",
+            "simian.enabled": "true",
+            "simian.region": region,
+            "simian.zone": f"{region}-a",
+            "simian.ask": f"http://:{PORT}/cgi-bin/health",
+        }
+
+    def ask(self, node: str) -> str:
+        """``answered``, ``silent`` (it accepts and says nothing) or ``refused`` (nobody accepts at its address)."""
+        try:
+            connection = socket.create_connection((self.addresses[node], PORT), 0.5)
+        except OSError:
+            return "refused"
+        with connection, suppress(TimeoutError):
+            connection.settimeout(0.5)
+            connection.sendall(b"GET /cgi-bin/health HTTP/1.0\r\n\r\n")
+            return "answered" if connection.recv(100) else "refused"
+        return "silent"
+
+    def remove(self, node: str) -> None:
+        self.api.remove_container(self.name(node), force=True, v=True)
+
+    def close(self) -> None:
+        ours = {"label": OWNER}
+        for one in self.api.containers(all=True, filters={"label": f"com.docker.compose.project={self.project}"}):
+            self.api.remove_container(one["Id"], force=True, v=True)
+        for net in self.api.networks(filters=ours):
+            if net["Name"].startswith(self.project):
+                self.api.remove_network(net["Id"])
+
+
+def _free_subnet(api: Any) -> str:
+    """One of 198.18.0.0/15, which is kept for tests, that no network of the engine has."""
+    taken = {pool.get("Subnet") for net in api.networks() for pool in (net.get("IPAM") or {}).get("Config") or []}
+    taken |= {subnet for subnet in _GIVEN}
+    free = next(s for n in range(200, 250) if (s := f"198.19.{n}.0/24") not in taken)
+    _GIVEN.add(free)
+    return free
+
+
+_GIVEN: set[str] = set()
+
+
+@pytest.fixture(name="small_containers")
+def small_containers_fixture(real_engine: RealEngine) -> Iterator[SmallContainers]:
+    """An empty project; what is added to it is removed at the end."""
+    made = SmallContainers(real_engine)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -94,6 +94,9 @@ class Api:
             raise ApiError("No rrsets given in update request", 422)
         for change in shape["rrsets"]:
             kind = str(change.get("changetype", "")).upper() if isinstance(change, dict) else ""
+            name = str(change.get("name", "")) if isinstance(change, dict) else ""
+            if not name.endswith("."):
+                raise ApiError(f"DNS Name '{name}' is not canonical", 422)
             if kind == "REPLACE":
                 _replace(changed, change)
             elif kind == "DELETE":
@@ -107,6 +110,7 @@ class Api:
 
 def _replace(zone: Zone, change: dict[str, Any]) -> None:
     rrset = _rrset(change)
+    zone.check(rrset)
     if rrset.contents:
         if rrset.type == "CNAME" and any(
             name == rrset.name and type_ not in ("CNAME", "LUA") for name, type_ in zone.rrsets
@@ -119,7 +123,7 @@ def _replace(zone: Zone, change: dict[str, Any]) -> None:
 
 def _rrset(shape: Any) -> Rrset:
     try:
-        return Rrset.from_json({"ttl": 3600, "records": []} | shape)
+        return Rrset.from_json({"records": []} | shape)
     except BadZone:
         raise
     except (KeyError, TypeError, ValueError) as error:
@@ -132,7 +136,7 @@ def _object(request: Request) -> dict[str, Any]:
     except ValueError as error:
         raise ApiError(f"Your JSON could not be parsed: {error}", 400) from error
     if not isinstance(shape, dict):
-        raise ApiError("Your JSON document must be an object", 400)
+        raise ApiError("Your JSON document must be an object", 422)
     return shape
 
 

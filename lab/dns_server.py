@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import logging
+import re
 import struct
 from typing import Any, cast
 
@@ -15,6 +16,8 @@ _FORMERR, _NOTIMP = 1, 4
 SUBNET_OPTION = 8
 _PAYLOAD_B, _PLAIN_PAYLOAD_B = 1232, 512
 _MOST_KEPT = 4096
+_STRING = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPED = re.compile(rb"\\(25[0-5]|2[0-4]\d|[01]\d\d|.)", re.DOTALL)
 _log = logging.getLogger(__name__)
 
 
@@ -65,7 +68,7 @@ class DnsServer(asyncio.DatagramProtocol):
 
     def _resolve(self, question: DNSRecord, client: Address) -> Answer:
         if question.q.qclass != CLASS.IN:
-            return Answer(REFUSED)
+            return Answer(_NOTIMP)
         return self._zones.resolve(str(question.q.qname), QTYPE.get(question.q.qtype), client)
 
 
@@ -114,6 +117,15 @@ def subnet_data(subnet: ipaddress.IPv4Network | ipaddress.IPv6Network, scope: in
     return struct.pack(">HBB", family, length, scope) + subnet.network_address.packed[: (length + 7) // 8]
 
 
+def _strings(content: str) -> list[bytes]:
+    """The strings of a TXT record: quoted, with a backslash before what it would not stand for itself (RFC 1035)."""
+
+    def plain(escaped: re.Match[bytes]) -> bytes:
+        return bytes([int(escaped[1])]) if escaped[1].isdigit() else escaped[1]
+
+    return [_ESCAPED.sub(plain, each) for each in _STRING.findall(content.encode())]
+
+
 def _rr(record: Record) -> RR:
     text = record.content
     match record.type:
@@ -129,6 +141,5 @@ def _rr(record: Record) -> RR:
             first, mail, *times = text.split()
             data = SOA(first, mail, tuple(int(each) for each in times))
         case _:
-            plain = text[1:-1].replace('\\"', '"').encode()
-            data = TXT([plain[at : at + 255] for at in range(0, len(plain), 255)] or [b""])
+            data = TXT([each[at : at + 255] for each in _strings(text) for at in range(0, len(each) or 1, 255)])
     return RR(record.name, getattr(QTYPE, record.type), ttl=record.ttl_s, rdata=data)

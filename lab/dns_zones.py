@@ -94,10 +94,14 @@ class Zone:
     serial: int = 1
     rrsets: dict[tuple[str, str], Rrset] = field(default_factory=dict)
 
-    def put(self, rrset: Rrset) -> None:
-        """Ensure this record set."""
+    def check(self, rrset: Rrset) -> None:
+        """``BadZone`` for a record set that does not belong into it."""
         if rrset.name != self.name and not rrset.name.endswith("." + self.name):
             raise BadZone(f"RRset {rrset.name} IN {rrset.type}: Name is out of zone")
+
+    def put(self, rrset: Rrset) -> None:
+        """Ensure this record set."""
+        self.check(rrset)
         self.rrsets[rrset.name, rrset.type] = rrset
 
     def to_json(self, *, whole: bool = True) -> dict[str, Any]:

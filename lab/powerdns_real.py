@@ -56,7 +56,8 @@ def _as_nobody(folder: Path) -> dict[str, object]:
     """Who may reach nothing but this folder, which is why it is nobody's."""
     for path in (folder, *folder.glob(f"{DATABASE}*")):
         os.chown(path, NOBODY, NOBODY)
-    return {"chroot": folder, "gsqlite3-database": f"/{DATABASE}", "setuid": NOBODY, "setgid": NOBODY}
+    inside = {"gsqlite3-database": f"/{DATABASE}", "socket-dir": "/"}
+    return {"chroot": folder, "setuid": NOBODY, "setgid": NOBODY, **inside}
 
 
 def fill(database: Path, schema: str, zones: list[Zone]) -> None:

@@ -7,9 +7,7 @@ import asyncio
 import http.client
 import itertools
 import json
-import os
-import shutil
-import sqlite3
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -19,6 +17,7 @@ from typing import Any
 
 import pytest
 from simian_filters.rules import Rules
+from simian_lab import powerdns_real
 from simian_lab.calls import Callee, Caller
 from simian_lab.dns_api import Api
 from simian_lab.dns_server import DnsServer
@@ -27,6 +26,8 @@ from simian_lab.gateway import Gateway, Upstreams
 from simian_lab.geo_rules import GeoRules
 from simian_lab.http import Pool, Request, Response, Server, json_response, start_server
 from simian_lab.layout import Layout
+from simian_lab.node import NodeContext
+from simian_lab.readiness import ready
 from simian_lab.trace import REGION, Trace
 
 from simian.observers.socket import SocketObserver
@@ -34,7 +35,8 @@ from simian.steering.dns import from_settings
 from simian.steering.powerdns import write_weights
 from simian.topology import Node
 
-from .conftest import free_port, part_missing, process, until
+from ..real_parts import real_part
+from .conftest import free_port, process, until
 
 TOKEN, KEY = "s3cret", "k3y"
 ZONE_PATH = "/api/v1/servers/localhost/zones"
@@ -88,46 +90,15 @@ class StandIn:
 
 
 class RealPowerDns:
-    """PowerDNS 4.7 with SQLite; ``SIMIAN_POWERDNS`` is its program where that is not on PATH."""
+    """PowerDNS, run as the lab runs it."""
 
     def __init__(self, folder: Path, layout: Layout) -> None:
-        program = os.environ.get("SIMIAN_POWERDNS") or shutil.which("pdns_server", path="/usr/sbin:/usr/bin")
-        if not program or not os.access(program, os.X_OK):
-            part_missing("powerdns", "install pdns-server and pdns-backend-sqlite3, or name it in SIMIAN_POWERDNS")
-        usr = Path(str(program)).resolve().parents[1]
-        schema = usr / "share/pdns-backend-sqlite3/schema/schema.sqlite3.sql"
-        with sqlite3.connect(folder / "pdns.sqlite3") as database:
-            database.executescript(schema.read_text())
-        database.close()
-        self.api, self.udp = free_port(), free_port()
-        modules = next(usr.glob("lib/**/pdns"), None)
-        (folder / "pdns.conf").write_text(self._settings(folder, modules))
+        spec = replace(layout.node("dns"), host="127.0.0.1", port=free_port(), ports={"api": free_port()})
+        self.api, self.udp = spec.ports["api"], spec.port
+        context = NodeContext(spec, layout, folder, KEY, 1, "7-7", logging.getLogger("dns"))
         self._stack = ExitStack()
-        self._stack.enter_context(process(str(program), f"--config-dir={folder}"))
-        until(lambda: self._ask("GET", ""), "PowerDNS answers")
-        for zone in Zones.read(folder / "zones.json", layout).all():
-            self._ask("POST", "", zone.to_json() | {"nameservers": [], "soa_edit_api": ""})
-
-    def _settings(self, folder: Path, modules: Path | None) -> str:
-        caches = ("cache-ttl", "query-cache-ttl", "negquery-cache-ttl", "zone-cache-refresh-interval")
-        settings = {
-            "launch": "gsqlite3", "gsqlite3-database": folder / "pdns.sqlite3", "gsqlite3-pragma-synchronous": 0,
-            "local-address": "127.0.0.1", "local-port": self.udp, "api": "yes", "api-key": KEY,
-            "webserver": "yes", "webserver-address": "127.0.0.1", "webserver-port": self.api,
-            "enable-lua-records": "shared", "edns-subnet-processing": "yes", "socket-dir": folder, "daemon": "no",
-            "guardian": "no", "security-poll-suffix": "", **dict.fromkeys(caches, 0),
-        }  # fmt: skip
-        if modules is not None:
-            settings["module-dir"] = modules
-        return "".join(f"{key}={value}\n" for key, value in settings.items())
-
-    def _ask(self, method: str, path: str, body: Any = None) -> bool:
-        try:
-            status, told = ask_dns_api(self.api, method, path, body)
-        except OSError:
-            return False
-        assert status < 300, told
-        return True
+        self._stack.enter_context(process(*powerdns_real.command(real_part("dns"), context)))
+        until(lambda: ready(f"dns://127.0.0.1:{self.udp}/api.geo.lab"), "PowerDNS answers")
 
     def close(self) -> None:
         self._stack.close()

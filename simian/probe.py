@@ -273,6 +273,11 @@ class CheckReading:
     silent: bool = False
     detail: str = ""
 
+    def __post_init__(self) -> None:
+        if self.value is not None and not math.isfinite(self.value):  # compares with nothing: would pass any limit
+            object.__setattr__(self, "detail", f"{self.value} is no finite number. {self.detail}".strip())
+            object.__setattr__(self, "value", None)
+
 
 @dataclass(frozen=True, slots=True)
 class FeedLost:

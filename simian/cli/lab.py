@@ -32,7 +32,8 @@ def up(
     flavour: Flavour = "process",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the users' dice.")] = 0,
     real: Annotated[
-        str, typer.Option("--real", metavar="PART,…", help="Real programs in place of stand-ins: toxiproxy.")
+        str,
+        typer.Option("--real", metavar="PART,…", help="Real programs for stand-ins: toxiproxy, memcached, dns, sqs."),
     ] = "",
 ) -> int:
     """Bring the lab up; a second time does nothing."""

@@ -153,18 +153,25 @@ class Zones:
     @classmethod
     def read(cls, path: Path, layout: Layout) -> "Zones":
         """From the file; where there is none yet, those of a lab whose users are all served at home."""
-        zones = cls(path)
-        if path.exists():
-            for shape in json.loads(path.read_text()):
-                zone = zones._zones[shape["name"]] = Zone(shape["name"], shape["kind"], shape["serial"])
-                for rrset in shape["rrsets"]:
-                    zone.put(Rrset.from_json(rrset))
-        else:
-            for name, rrsets in _of_lab(layout).items():
-                zone = zones.create(name, [f"ns1.{name}"])
-                for rrset_made in rrsets:
-                    zone.put(rrset_made)
+        if not path.exists():
+            zones = cls.first(path, layout)
             zones.save()
+            return zones
+        zones = cls(path)
+        for shape in json.loads(path.read_text()):
+            zone = zones._zones[shape["name"]] = Zone(shape["name"], shape["kind"], shape["serial"])
+            for rrset in shape["rrsets"]:
+                zone.put(Rrset.from_json(rrset))
+        return zones
+
+    @classmethod
+    def first(cls, path: Path, layout: Layout) -> "Zones":
+        """Those of a lab whose users are all served at home; nothing is written yet."""
+        zones = cls(path)
+        for name, rrsets in _of_lab(layout).items():
+            zone = zones.create(name, [f"ns1.{name}"])
+            for rrset in rrsets:
+                zone.put(rrset)
         return zones
 
     def all(self) -> list[Zone]:

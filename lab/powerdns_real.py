@@ -24,7 +24,7 @@ def command(program: str, context: NodeContext) -> tuple[str, ...]:
     database = context.folder / DATABASE
     if not database.exists():
         schema = prefix_of(program) / PARTS["dns"].beside
-        fill(database, schema.read_text(), Zones.read(context.folder / "zones.json", context.layout).all())
+        fill(database, schema.read_text(), Zones.first(database, context.layout).all())
     told = _settings(context) | _modules(program) | (_as_nobody(context.folder) if os.geteuid() == 0 else {})
     replace_file(context.folder / "pdns.conf", "".join(f"{name}={value}\n" for name, value in told.items()))
     return program, f"--config-dir={context.folder}"

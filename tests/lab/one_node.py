@@ -40,7 +40,7 @@ class OneNode:
         self.manifest = Manifest.first(files, layout, seed=1, rate=1, held=frozenset(), real=real)
         self.manifest.write()
         self.name = name
-        self.start()
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def spec(self) -> NodeSpec:
@@ -49,18 +49,19 @@ class OneNode:
     def start(self) -> None:
         """Run it until it is ready."""
         line = [sys.executable, "-m", "simian_lab.node", self.name, "--manifest", str(self.manifest.files.manifest)]
-        self._process = subprocess.Popen(line)
-        wait_for(self._is_ready, f"ready: {self.name}")
+        self._process = process = subprocess.Popen(line)
+        wait_for(lambda: self._is_ready(process), f"ready: {self.name}")
 
-    def _is_ready(self) -> bool:
+    def _is_ready(self, process: "subprocess.Popen[bytes]") -> bool:
         log = self.manifest.files.log(self.name)
-        assert self._process.poll() is None, log.read_text() if log.exists() else "it said nothing"
+        assert process.poll() is None, log.read_text() if log.exists() else "it said nothing"
         return ready(self.spec.ask)
 
     def kill(self) -> None:
         """SIGKILL."""
-        self._process.kill()
-        self._process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def connect(self) -> socket.socket:
         """A connection to its port."""
@@ -72,6 +73,7 @@ def one_node(folder: Path, name: str, part: str) -> Iterator[OneNode]:
     """For a while."""
     node = OneNode(folder, name, part)
     try:
+        node.start()
         yield node
     finally:
         node.kill()

@@ -110,7 +110,7 @@ def _ask_tcp(attempt: Attempt) -> str:
 
 # --- the driver -----------------------------------------------------------------------------------------------------
 
-_ASK: Mapping[str, Callable[[Attempt], str]] = {
+ASK: Mapping[str, Callable[[Attempt], str]] = {
     "http": ask_http,
     "https": ask_http,
     "memcached": _ask_memcached,
@@ -119,14 +119,14 @@ _ASK: Mapping[str, Callable[[Attempt], str]] = {
 }
 
 
-def _parse(what: str, address: str) -> SplitResult:
+def parsed(what: str, address: str) -> SplitResult:
     """The address as parts. Raises Unsupported for one that cannot be asked."""
     forms = "http://host:port/path, memcached://host:port, dns://host:port/name, tcp://host:port"
     if not address:
         raise Unsupported(f"{what} has no address to ask; give it one, such as {forms}")
     try:
         url = urlsplit(address)
-        known = url.scheme in _ASK and bool(url.hostname) and bool(url.port or url.scheme in PORTS)
+        known = url.scheme in ASK and bool(url.hostname) and bool(url.port or url.scheme in PORTS)
         _ = url.path.encode("ascii"), url.query.encode("ascii")
         _ = url.scheme == "dns" and question(b"??", url.path.strip("/"))
     except ValueError:
@@ -151,8 +151,8 @@ class SocketObserver:
         Raises Unsupported when it has no such address.
         """
         if side == "client":
-            return self._attempt(_parse(f"{node.name} (for what is behind it)", node.ask_behind), timeout_s, 0)
-        return self._attempt(_parse(node.name, node.ask), timeout_s, 0)
+            return self._attempt(parsed(f"{node.name} (for what is behind it)", node.ask_behind), timeout_s, 0)
+        return self._attempt(parsed(node.name, node.ask), timeout_s, 0)
 
     def exchange(self, link: Link, *, timeout_s: float = 1.0, size_b: int = 0) -> Exchange:
         """Ask across the link; with ``size_b`` fetch about so many bytes: ``GET …?size_b=N``, or a memcached key.
@@ -160,21 +160,21 @@ class SocketObserver:
         ``transferred_b`` counts the bytes *fetched*, so a throttle of the way towards the source shows in it.
         Raises Unsupported when the link has no address to ask.
         """
-        return self._attempt(_parse(link.name, link.ask), timeout_s, size_b)
+        return self._attempt(parsed(link.name, link.ask), timeout_s, size_b)
 
     def resolve(self, entrance: Entrance, subnet: str, *, timeout_s: float = 1.0) -> tuple[str, ...]:
         """Ask the entrance's server for this subnet over UDP; names are followed within the answer.
 
         Raises Unsupported when the entrance cannot be asked, ValueError for what is no IPv4 subnet.
         """
-        url = _parse(f"the entrance of {entrance.home}", f"dns://{entrance.server}/{entrance.name}")
+        url = parsed(f"the entrance of {entrance.home}", f"dns://{entrance.server}/{entrance.name}")
         attempt = Attempt(url, timeout_s, 0, self._clock)
         with contextlib.closing(attempt):
             return addresses(attempt, subnet)
 
     def visit(self, node: Node, home: str, *, subnet: str = "", timeout_s: float = 1.0) -> Visit:
         """``GET node.visit`` as a device of this home does. Raises Unsupported when the node has no such address."""
-        url = _parse(f"{node.name} (for a user's request)", node.visit)
+        url = parsed(f"{node.name} (for a user's request)", node.visit)
         headers = {"x-lab-home": home} | ({"x-lab-subnet": subnet} if subnet else {})
         attempt = Attempt(url, timeout_s, 0, self._clock, headers)
         with contextlib.closing(attempt):
@@ -183,18 +183,22 @@ class SocketObserver:
         return Visit(attempt.answered, elapsed_ms, detail=detail, **attempt.seen)
 
     def _attempt(self, url: SplitResult, timeout_s: float, size_b: int) -> Exchange:
-        attempt = Attempt(url, timeout_s, size_b, self._clock)
-        with contextlib.closing(attempt):
-            detail = told(attempt, _ASK[url.scheme])
-        elapsed_ms = attempt.elapsed_ms() if size_b or attempt.answered_ms is None else attempt.answered_ms
-        return Exchange(
-            connected=attempt.connected,
-            answered=attempt.answered,
-            elapsed_ms=elapsed_ms,
-            transferred_b=attempt.transferred_b,
-            detail=detail,
-            **attempt.seen,
-        )
+        return looked(Attempt(url, timeout_s, size_b, self._clock))
+
+
+def looked(attempt: Attempt) -> Exchange:
+    """What the attempt shows, in the protocol of its address."""
+    with contextlib.closing(attempt):
+        detail = told(attempt, ASK[attempt.url.scheme])
+    elapsed_ms = attempt.elapsed_ms() if attempt.size_b or attempt.answered_ms is None else attempt.answered_ms
+    return Exchange(
+        connected=attempt.connected,
+        answered=attempt.answered,
+        elapsed_ms=elapsed_ms,
+        transferred_b=attempt.transferred_b,
+        detail=detail,
+        **attempt.seen,
+    )
 
 
 def from_settings(settings: Mapping[str, Any], shared: dict[str, Any]) -> SocketObserver:

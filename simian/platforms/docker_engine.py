@@ -4,14 +4,17 @@ The only file that knows the Docker SDK. A client is never used by two threads a
 dispute): each call takes one that is idle, or makes one.
 """
 
+import http.client
+import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import requests
 
-from simian.errors import DriverError, NoSuchTarget, TimedOut, Unreachable, UsageError
+from simian.errors import DriverError, NoSuchTarget, TimedOut, Unreachable, Unsupported, UsageError
 
 try:
     from docker import APIClient
@@ -64,17 +67,36 @@ class Engine:
         self._idle.append(api)
         return done
 
+    def talk(self, container: str, command: list[str]) -> socket.socket:
+        """Run a program in the container, its input and output at the socket, the latter in the engine's frames.
+
+        It must say nothing until it has heard something: what it said earlier might be lost.
+        """
+
+        def begin(api: Any) -> socket.socket:
+            made = api.exec_create(container, command, stdin=True)
+            stream = api.exec_start(made["Id"], socket=True)
+            sdks = stream._sock
+            try:
+                return socket.socket(fileno=os.dup(stream.fileno()))  # ours alone, whatever becomes of the SDK's
+            finally:
+                stream.close()
+                sdks.close()
+
+        if self.url.startswith(("https://", "ssh://", "npipe://")):
+            raise Unsupported(f"{self} can only be talked through at unix:// and plain tcp://")
+        return self.do(f"run a program in {container[:12]}", begin)
+
     def close(self) -> None:
         """End the connections that are idle."""
         while self._idle:
             self._idle.pop().close()
 
     def _client(self) -> Any:
-        try:
+        with suppress(IndexError):
             return self._idle.pop()
-        except IndexError:
-            self._knock()
-            return APIClient(base_url=self.url, version="auto", timeout=self.limit_s)  # asks for the version: a call
+        self._knock()
+        return APIClient(base_url=self.url, version="auto", timeout=self.limit_s)  # asks for the version: a call
 
     def _knock(self) -> None:
         """Raises OSError when nobody listens on the local socket: the SDK would leave one of its own open over that."""
@@ -85,13 +107,13 @@ class Engine:
                 door.connect(path)
 
     def _failed(self, what: str, error: BaseException) -> DriverError:
-        causes = list(_causes(error))
-        if any(isinstance(cause, _NOTHING_THERE) for cause in causes):
-            return Unreachable(f"{self} cannot be reached ({causes[-1]}); start it, or correct `url`")
-        if any(isinstance(cause, _SILENT) for cause in causes):
-            return TimedOut(f"{self} did not {what} in {self.limit_s:g} s; it may still do so")
-        if any(isinstance(cause, OSError) for cause in causes):
-            return TimedOut(f"{self} hung up when asked to {what} ({causes[-1]}); it may have done so")
+        for cause in _causes(error):
+            if isinstance(cause, _NOTHING_THERE):
+                return Unreachable(f"{self} cannot be reached ({cause}); start it, or correct `url`")
+            if isinstance(cause, _SILENT):
+                return TimedOut(f"{self} did not {what} in {self.limit_s:g} s; it may still do so")
+            if isinstance(cause, ConnectionError | http.client.HTTPException):
+                return TimedOut(f"{self} hung up when asked to {what} ({cause}); it may have done so")
         return DriverError(f"{self} could not be asked to {what}: {error}")
 
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import tarfile
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -25,8 +26,8 @@ from .conftest import PATIENCE_S, part_missing, until
 
 IMAGE = "simian-small:1"
 PORT = 8000
-OWNER = "simian.tests"  # the label of all that these tests make
-_PROGRAMS = ("sh", "nc", "cat", "httpd", "kill", "sleep", "touch", "rm", "head", "cut", "date")
+OWNER = "simian.tests"  # a label of all that these tests make
+_PROGRAMS = ("sh", "nc", "cat", "httpd", "kill", "sleep", "touch", "rm", "head", "cut", "timeout")
 # Whoever asks with ?size_b=N gets so many bytes; /tmp/fault has the mark of a request fault and its status.
 _HEALTH = r"""#!/bin/sh
 read mark status 2>/dev/null < /tmp/fault
@@ -40,7 +41,7 @@ head -c "${size:-3}" /dev/zero
 # Process 1 heeds SIGTERM only where it was told to: the kernel gives it no default.
 RUN = 'rm -f /tmp/fault; cut -d" " -f1 /proc/uptime > /tmp/started; httpd -f -p 8000 -h /www & wait'
 POLITE, STUBBORN = f'trap "exit 0" TERM; {RUN}', f'trap "" TERM; {RUN}'
-_numbers = itertools.count(10)
+_numbers = itertools.count()
 
 
 def image() -> bytes:
@@ -102,23 +103,20 @@ class SmallContainers:
     def __init__(self, engine: RealEngine) -> None:
         self.engine, self.api = engine, engine.api
         self.project = f"small{uuid.uuid4().hex[:8]}"
-        self._subnets = {region: _free_subnet(engine.api) for region in ("east", "west")}
-        self.networks: dict[str, str] = {}
         self.addresses: dict[str, str] = {}
-        for region, subnet in self._subnets.items():
-            self.networks[region] = self.network(region, subnet)
+        self._subnets: dict[str, str] = {}
+        self.networks = {region: self.network(f"{self.project}_{region}", region) for region in ("east", "west")}
 
     @property
     def settings(self) -> dict[str, Any]:
         return {"driver": "docker", "url": self.engine.url, "project": self.project, "limit_s": PATIENCE_S}
 
-    def network(self, region: str, subnet: str = "", **options: Any) -> str:
-        """A network of this region, by its full name."""
-        name = f"{self.project}_{region}"
-        pools = [{"Subnet": subnet, "Gateway": subnet.replace(".0/24", ".1")}] if subnet else []
+    def network(self, name: str, region: str) -> str:
+        """A network of this name and region, with a subnet of its own."""
+        subnet = self._subnets[name] = _free_subnet(self.api)
+        ipam = {"Driver": "default", "Config": [{"Subnet": subnet}]}
         labels = {"com.docker.compose.project": self.project, OWNER: "1", "simian.region": region}
-        ipam = {"Driver": "default", "Config": pools} if subnet else None
-        self.api.create_network(name, driver="bridge", ipam=ipam, labels=labels, **options)
+        self.api.create_network(name, driver="bridge", ipam=ipam, labels=labels)
         return name
 
     def name(self, node: str) -> str:
@@ -129,6 +127,8 @@ class SmallContainers:
         node: str,
         *,
         region: str = "east",
+        name: str = "",
+        network: str = "",
         command: str = POLITE,
         labels: Mapping[str, str] | None = None,
         host: Mapping[str, Any] | None = None,
@@ -136,7 +136,8 @@ class SmallContainers:
         **options: Any,
     ) -> str:
         """A running container of this node's name, restarted by its policy; its full name."""
-        name, address = self.name(node), self._subnets[region].replace("0/24", str(next(_numbers)))
+        name, network = name or self.name(node), network or self.networks[region]
+        address = dict(endpoint or {}).get("ipv4_address") or self.free_address(network)
         ends = {"ipv4_address": address, "aliases": [node, f"{node}.{region}"]} | dict(endpoint or {})
         made = self.api.create_container(
             IMAGE,
@@ -144,17 +145,23 @@ class SmallContainers:
             name=name,
             labels=self._labels(node, region) | dict(labels or {}),
             host_config=self.api.create_host_config(
-                network_mode=self.networks[region], **({"restart_policy": {"Name": "always"}} | dict(host or {}))
+                network_mode=network, **({"restart_policy": {"Name": "always"}} | dict(host or {}))
             ),
-            networking_config=self.api.create_networking_config(
-                {self.networks[region]: self.api.create_endpoint_config(**ends)}
-            ),
+            networking_config=self.api.create_networking_config({network: self.api.create_endpoint_config(**ends)}),
             **options,
         )
         self.api.start(made["Id"])
         self.addresses[node] = address
         until(lambda: self.ask(node) == "answered", f"{name} answers")
         return name
+
+    def free_address(self, network: str) -> str:
+        """An address of this network that nobody has."""
+        return self._subnets[network].replace("0/24", str(10 + next(_numbers) % 200))
+
+    def volumes(self) -> list[str]:
+        """Names of all volumes there are."""
+        return [str(volume["Name"]) for volume in self.api.volumes()["Volumes"] or []]
 
     def _labels(self, node: str, region: str) -> dict[str, str]:
         return {
@@ -179,28 +186,36 @@ class SmallContainers:
             return "answered" if connection.recv(100) else "refused"
         return "silent"
 
+    def crossing(self, node: str, size_b: int = 1, patience_s: float = 6.0) -> tuple[str, float]:
+        """``answered`` with the ms that so many bytes took, ``silent`` or ``refused``; from this machine."""
+        began = time.monotonic()
+        try:
+            with socket.create_connection((self.addresses[node], PORT), patience_s) as connection:
+                connection.sendall(b"GET /cgi-bin/health?size_b=%d HTTP/1.0\r\n\r\n" % size_b)
+                came = sum(iter(lambda: len(connection.recv(65536)), 0))
+        except ConnectionRefusedError:
+            return "refused", 0.0
+        except OSError:
+            came = 0  # no route, or nothing in time
+        return "answered" if came > size_b else "silent", (time.monotonic() - began) * 1000
+
     def remove(self, node: str) -> None:
         self.api.remove_container(self.name(node), force=True, v=True)
 
     def close(self) -> None:
-        ours = {"label": OWNER}
-        for one in self.api.containers(all=True, filters={"label": f"com.docker.compose.project={self.project}"}):
+        ours = {"label": f"com.docker.compose.project={self.project}"}
+        for one in self.api.containers(all=True, filters=ours):
             self.api.remove_container(one["Id"], force=True, v=True)
-        for net in self.api.networks(filters=ours):
-            if net["Name"].startswith(self.project):
-                self.api.remove_network(net["Id"])
+        for network in self.api.networks(filters=ours):
+            self.api.remove_network(network["Id"])
+        for volume in self.api.volumes(filters={"label": f"simian.project={self.project}"})["Volumes"] or []:
+            self.api.remove_volume(volume["Name"])
 
 
 def _free_subnet(api: Any) -> str:
     """One of 198.18.0.0/15, which is kept for tests, that no network of the engine has."""
     taken = {pool.get("Subnet") for net in api.networks() for pool in (net.get("IPAM") or {}).get("Config") or []}
-    taken |= {subnet for subnet in _GIVEN}
-    free = next(s for n in range(200, 250) if (s := f"198.19.{n}.0/24") not in taken)
-    _GIVEN.add(free)
-    return free
-
-
-_GIVEN: set[str] = set()
+    return next(free for n in range(200, 240) if (free := f"198.19.{n}.0/24") not in taken)
 
 
 @pytest.fixture(name="small_containers")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partialmethod
 from itertools import permutations
 from typing import Any, Protocol
 
@@ -15,8 +16,11 @@ from simian_filters.distribution import Distribution
 from simian.errors import NoSuchTarget, Unsupported
 from simian.memory import MemoryWorld, build_memory_world
 from simian.memory.links import Effect
+from simian.networks.docker import from_settings as docker_from_settings
 from simian.networks.toxiproxy import from_settings
 from simian.world import Direction, LinkReading, Network
+
+from .docker_engine import real_engine_fixture, small_containers_fixture  # noqa: F401
 
 EAST, WEST = "members-east-a--cache-east-a", "store-east--store-west-a"  # each on a server of its own
 MARK, OTHER = "simian.k7f3.1", "simian.k7f3.2"
@@ -126,20 +130,82 @@ class ToxiproxyBench:
                 api.ask("DELETE", f"/proxies/{link}")
 
 
-@pytest.fixture(scope="module", params=["memory", "stand-in", "toxiproxy"])
-def servers(request: pytest.FixtureRequest, start_toxiproxies: Any) -> Iterator[dict[str, Any] | None]:
-    """Two Toxiproxies, or none for the memory driver."""
-    if request.param == "memory":
-        yield None
+class OrSkipped:
+    """A driver that can do less. What it refuses must change nothing, and the rest of that test is skipped."""
+
+    def __init__(self, bench: "DockerBench", network: Network) -> None:
+        self._bench, self._network = bench, network
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._network, name)
+
+    def _or_skip(self, verb: str, link: str, mark: str, **how: Any) -> None:
+        before = self._bench.left_behind(EAST)
+        try:
+            getattr(self._network, verb)(link, mark, **how)
+        except Unsupported as error:
+            assert self._bench.left_behind(EAST) == before
+            pytest.skip(str(error))
+
+    cut, delay, throttle = (
+        partialmethod(_or_skip, "cut"),
+        partialmethod(_or_skip, "delay"),
+        partialmethod(_or_skip, "throttle"),
+    )
+
+
+def skip_what_docker_cannot(request: pytest.FixtureRequest) -> None:
+    """Before any container is made; that it is refused and nothing touched is a test of its own."""
+    params = request.node.callspec.params
+    kinds = {params["kind"]} if params.get("kind") in FAULTS else set(params.get("pair", ()))
+    if kinds - {"blackhole"}:
+        pytest.skip("a container is in its network or out of it: a blackhole in both directions")
+
+
+class DockerBench:
+    """Two containers, each in a network of its own, one end of which is this machine."""
+
+    def __init__(self, containers: Any) -> None:
+        self.containers = containers
+        for link, region in ((EAST, "east"), (WEST, "west")):
+            network, _, name = link.partition("--")
+            containers.network(network, "east")
+            containers.add(name, name=name, region=region, network=network)
+        self.network: Any = OrSkipped(self, docker_from_settings(containers.settings, {}))
+
+    def crossing(self, link: str, size_b: int = 1) -> tuple[str, float]:
+        return self.containers.crossing(link.partition("--")[2], size_b)
+
+    def left_behind(self, link: str) -> list[str]:
+        ours = self.containers.api.volumes(filters={"label": f"simian.link={link}"})["Volumes"] or []
+        return [volume["Name"] for volume in ours]
+
+    def disturb(self, link: str, name: str) -> None:
+        pytest.skip("nobody can slow a container's place in a network")
+
+    def disable(self, link: str) -> None:
+        pytest.skip("a link that somebody else has taken away is none")
+
+    def remove(self, link: str) -> None:
+        self.containers.api.remove_container(link.partition("--")[2], force=True)
+
+
+@pytest.fixture(scope="module", params=["memory", "stand-in", "toxiproxy", "docker"])
+def servers(request: pytest.FixtureRequest, start_toxiproxies: Any) -> Iterator[dict[str, Any] | str]:
+    """Two Toxiproxies, or the name of a driver that needs none."""
+    if request.param in ("memory", "docker"):
+        yield request.param
     else:
         with start_toxiproxies(request.param) as started:
             yield started
 
 
 @pytest.fixture
-def bench(servers: dict[str, Any] | None, upstream: str, wire: Any) -> Iterator[Bench]:
-    if servers is None:
-        yield MemoryBench()
+def bench(request: pytest.FixtureRequest, servers: dict[str, Any] | str, upstream: str, wire: Any) -> Iterator[Bench]:
+    if isinstance(servers, str):
+        if servers == "docker":
+            skip_what_docker_cannot(request)
+        yield DockerBench(request.getfixturevalue("small_containers")) if servers == "docker" else MemoryBench()
         return
     made = ToxiproxyBench(servers, upstream, wire)
     yield made
@@ -302,7 +368,7 @@ def test_an_orphan_is_mended_from_what_marks_and_read_tell(bench: Bench) -> None
 
 def test_refusing_in_one_direction_is_unsupported_and_touches_nothing(bench: Bench) -> None:
     assert "blackhole" in bench.network.unsupported("cut", how="refuse", direction="forward")
-    with pytest.raises(Unsupported, match="blackhole"):
+    with pytest.raises((Unsupported, pytest.skip.Exception), match="blackhole"):
         bench.network.cut(EAST, MARK, how="refuse", direction="forward")
     assert bench.left_behind(EAST) == []
     assert bench.crossing(EAST)[0] == "answered"
@@ -318,7 +384,8 @@ def test_refusing_in_one_direction_is_unsupported_and_touches_nothing(bench: Ben
     ],
 )
 def test_what_can_be_done_has_no_reason_against_it(bench: Bench, kind: str, options: dict[str, Any]) -> None:
-    assert bench.network.unsupported(kind, **options) == ""
+    reason = bench.network.unsupported(kind, **options)
+    assert bool(reason) == isinstance(bench, DockerBench)
 
 
 def test_an_unknown_kind_is_unsupported(bench: Bench) -> None:

@@ -1,0 +1,202 @@
+"""Looks from inside a container's own network: a side container is put there and asks.
+
+Settings: ``{driver: sidecar, image: busybox:1.36}``, with ``url`` and ``project`` where the platform is another driver.
+The image needs ``sh``, ``cat`` and busybox's ``nc``; the target needs nothing. A node is asked at 127.0.0.1, so no cut
+and no proxy lies in between; a link is asked from its network. Users' questions (``resolve``, ``visit``) are asked from
+this machine, as the driver ``socket`` does.
+
+A side container is started on need, has the label ``simian.side``, and is none of the system's nodes. It ends and is
+removed by itself when it was not used for half a minute, so nothing is left of it whatever becomes of us.
+"""
+
+import struct
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import SplitResult
+
+from simian.errors import DriverError, NoSuchTarget, TimedOut, Unsupported, UsageError
+from simian.observers.attempt import Attempt
+from simian.observers.socket import SocketObserver, looked, parsed
+from simian.platforms.docker_containers import OURS, Container, Containers, containers_from
+from simian.platforms.docker_engine import Engine, EngineRefused, check_keys
+from simian.topology import Link, Node
+from simian.traffic import Entrance, Visit
+from simian.world import Exchange, Side
+
+IDLE_S = 30
+_STDOUT = 1
+_HEADER = struct.Struct(">BxxxL")
+_LIVE = "touch /alive; while rm /alive 2>/dev/null; do sleep %d; done"
+# A dot when it begins, a plus when it is connected, then what comes; whichever end closes first ends all of it.
+_ASK = (
+    (
+        "read go; touch /alive; echo .; "
+        'exec nc -w "$3" "$1" "$2" -e sh -c "echo + >&5; {{ cat <&4; kill 0; }} & cat >&5; kill 0" 4<&0 5>&1'
+    )
+    .replace("{{", "{")
+    .replace("}}", "}")
+)
+
+
+@dataclass
+class Tunnel(Attempt):
+    """An attempt whose connection is made in the side container."""
+
+    engine: Engine = field(kw_only=True)
+    side: str = field(kw_only=True)
+
+    def connect(self) -> None:
+        """The clock starts when the side container begins: what the engine needs until then is not the target's."""
+        command = ["sh", "-c", _ASK, "ask", self.host, str(self.port), str(int(self.timeout_s) + 2)]
+        self.sock = self.engine.talk(self.side, command)
+        self._frame_b, self._complaint = 0, b""
+        self.started, timeout_s, self.timeout_s = self.clock(), self.timeout_s, self.engine.limit_s
+        self.send(b"\n")
+        self._expect_begin()
+        self.started, self.timeout_s = self.clock(), timeout_s
+        if self._exactly(2) != b"+\n":
+            raise _why(self._complaint)
+        self.connected = True
+
+    def _expect_begin(self) -> None:
+        try:
+            begun = self._exactly(2) == b".\n"
+        except TimeoutError as error:
+            raise TimedOut(f"the side container {self.side[:12]} did not begin in {self.timeout_s:g} s") from error
+        if not begun:
+            raise DriverError(f"the side container {self.side[:12]} cannot ask: {self._complaint.decode()!r}")
+
+    def _exactly(self, count: int) -> bytes:
+        """So many bytes, or fewer at the end."""
+        heard = b""
+        while len(heard) < count and (more := self._some(count - len(heard))):
+            heard += more
+        return heard
+
+    def _some(self, most: int) -> bytes:
+        buffer = bytearray(most)
+        return bytes(buffer[: self.readinto(buffer)])
+
+    def readinto(self, buffer: Any) -> int:
+        """What the other side said; complaints of the program are kept apart."""
+        while not self._frame_b:
+            header = self._raw(_HEADER.size)
+            if len(header) < _HEADER.size:
+                return 0
+            stream, length = _HEADER.unpack(header)
+            if stream == _STDOUT:
+                self._frame_b = length
+            else:
+                self._complaint += self._raw(length)
+        count = super().readinto(memoryview(buffer)[: self._frame_b])
+        self._frame_b -= count
+        return count
+
+    def _raw(self, count: int) -> bytes:
+        heard = bytearray(count)
+        got = 0
+        while got < count and (more := super().readinto(memoryview(heard)[got:])):
+            got += more
+        return bytes(heard[:got])
+
+
+def _why(complaint: bytes) -> OSError:
+    text = complaint.decode(errors="replace").strip()
+    if "refused" in text:
+        return ConnectionRefusedError(text)
+    return TimeoutError() if "timed out" in text else OSError(text or "nothing was said")
+
+
+class SidecarObserver:
+    """Driver of the port ``Observer``. ``close`` removes its side containers at once."""
+
+    def __init__(self, containers: Containers, image: str, *, idle_s: int = IDLE_S) -> None:
+        self._containers, self._engine, self._image = containers, containers.engine, image
+        self._live = _LIVE % idle_s
+        self._sides: dict[str, str] = {}  # by the network that they are in
+        self._starting = threading.Lock()
+        self._socket = SocketObserver()
+
+    def ask(self, node: Node, *, timeout_s: float = 1.0, side: Side = "server") -> Exchange:
+        """Ask the node from inside itself. Raises Unsupported when it has no such address, NoSuchTarget if gone."""
+        url = parsed(node.name, node.ask) if side == "server" else parsed(f"{node.name} (behind it)", node.ask_behind)
+        one = self._containers.named(node.name)
+        inside = url._replace(netloc=f"127.0.0.1:{url.port or ''}".rstrip(":"))
+        return self._look(inside, _network_of(one), one.name, timeout_s, 0)
+
+    def exchange(self, link: Link, *, timeout_s: float = 1.0, size_b: int = 0) -> Exchange:
+        """Ask across the link, as a neighbour in its network would (``Link.source`` is the network)."""
+        return self._look(parsed(link.name, link.ask), link.source, link.name, timeout_s, size_b)
+
+    def resolve(self, entrance: Entrance, subnet: str, *, timeout_s: float = 1.0) -> tuple[str, ...]:
+        """As ``SocketObserver.resolve``."""
+        return self._socket.resolve(entrance, subnet, timeout_s=timeout_s)
+
+    def visit(self, node: Node, home: str, *, subnet: str = "", timeout_s: float = 1.0) -> Visit:
+        """As ``SocketObserver.visit``."""
+        return self._socket.visit(node, home, subnet=subnet, timeout_s=timeout_s)
+
+    def close(self) -> None:
+        """Remove the side containers."""
+        while self._sides:
+            self._remove(self._sides.popitem()[1])
+
+    def _look(self, url: SplitResult, network: str, what: str, timeout_s: float, size_b: int) -> Exchange:
+        if url.scheme in ("dns", "https"):
+            raise Unsupported(f"{what} cannot be asked over {url.scheme} from a side container; use http or tcp")
+        if not network:
+            return Exchange(False, False, 0.0, detail="refused: it is down, and has no network to ask in")
+        try:
+            return self._through(self._side(network, what), url, timeout_s, size_b)
+        except (NoSuchTarget, EngineRefused):  # it ended by itself since it was used last
+            self._sides.pop(network, None)
+            return self._through(self._side(network, what), url, timeout_s, size_b)
+
+    def _through(self, side: str, url: SplitResult, timeout_s: float, size_b: int) -> Exchange:
+        return looked(Tunnel(url, timeout_s, size_b, time.monotonic, engine=self._engine, side=side))
+
+    def _side(self, network: str, what: str) -> str:
+        with self._starting:
+            if network not in self._sides:
+                self._sides[network] = self._start(network, what)
+            return self._sides[network]
+
+    def _start(self, network: str, what: str) -> str:
+        def create(api: Any) -> str:
+            host = api.create_host_config(network_mode=network.partition("@")[0], auto_remove=True)
+            name, labels = f"simian-side-{uuid.uuid4().hex[:12]}", {OURS: what}
+            made = api.create_container(
+                self._image, ["sh", "-c", self._live], name=name, labels=labels, host_config=host
+            )
+            return str(made["Id"])
+
+        side = self._engine.do(f"make a side container of {self._image} for {what}", create)
+        try:
+            self._engine.do(f"start a side container for {what}", lambda api: api.start(side))
+        except DriverError:
+            self._remove(side)
+            raise
+        return side
+
+    def _remove(self, side: str) -> None:
+        with suppress(NoSuchTarget, EngineRefused):  # it is gone, or going
+            self._engine.do("remove a side container", lambda api: api.remove_container(side, force=True))
+
+
+def _network_of(one: Container) -> str:
+    """Its own network while it runs: another one after each start."""
+    return f"container:{one.id}@{one.incarnation}" if one.incarnation else ""
+
+
+def from_settings(settings: Mapping[str, Any], shared: dict[str, Any]) -> SidecarObserver:
+    """The driver of ``{driver: sidecar, image: IMAGE}``. Raises UsageError."""
+    check_keys("observer", "sidecar", settings, ("image", "project", "url", "limit_s"))
+    image = settings.get("image")
+    if not isinstance(image, str) or not image:
+        raise UsageError("observer.image is missing: driver 'sidecar' needs an image with busybox, as busybox:1.36")
+    return SidecarObserver(containers_from("observer", settings, shared), image)

@@ -170,7 +170,7 @@ class Journal:
         """Rows of the runs that have open or doubtful faults, newest first."""
         marks = ",".join("?" * len(OPEN_STATES))
         hurt = f"SELECT run FROM faults WHERE state IN ({marks})"
-        rows = self._rows(f"SELECT * FROM runs WHERE run IN ({hurt}) ORDER BY started DESC", *OPEN_STATES)
+        rows = self._rows(f"SELECT * FROM runs WHERE run IN ({hurt}) ORDER BY started DESC, rowid DESC", *OPEN_STATES)
         return [dict(row) for row in rows]
 
     def injecting_since(self, moment: float) -> int:

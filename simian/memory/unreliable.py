@@ -1,11 +1,13 @@
 """A driver whose calls go wrong now and then, for tests of what must survive that."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 from simian.errors import DriverError, TimedOut, Unreachable
 from simian.memory.clock import SimulatedClock
+from simian.world import PORTS, World
 
 WRITES = frozenset({
     *("start", "stop", "kill", "crash", "pause", "resume", "cut", "delay", "throttle", "mend", "put", "remove"),
@@ -20,11 +22,12 @@ class Unreliable:
     * ``lost``: raises TimedOut, without effect
     * ``done``: raises TimedOut, though it was done
     * ``later``: raises TimedOut, and is done ``late_s`` simulated seconds later, unseen
+    * ``hung``: takes ``late_s`` simulated seconds, then raises TimedOut, without effect
     * ``slow``: takes up to ``late_s`` simulated seconds, then goes through
     * ``stale``: a reading call answers as the last time it was asked the same; a writing call goes through
     """
 
-    MODES = ("unreachable", "lost", "done", "later", "slow", "stale")
+    MODES = ("unreachable", "lost", "done", "later", "hung", "slow", "stale")
 
     def __init__(
         self, driver: object, rng: Random, clock: SimulatedClock, *, modes: Mapping[str, float], late_s: float = 5.0
@@ -60,18 +63,28 @@ class Unreliable:
     def _meet(self, mode: str, name: str, do: Callable[[], Any], asked: str) -> Any:
         if mode == "unreachable":
             raise Unreachable(f"{name}: nothing answers (planted)")
-        if mode == "slow":
-            self._clock.wait(self._rng.uniform(0, self._late_s))
+        if mode in ("slow", "hung"):
+            self._clock.wait(self._late_s if mode == "hung" else self._rng.uniform(0, self._late_s))
         if mode == "done":
             do()
         if mode == "later" and name in WRITES:
             self._clock.at(self._clock.elapsed() + self._late_s, lambda: _land(do))
-        if mode in ("lost", "done", "later"):
+        if mode in ("lost", "done", "later", "hung"):
             raise TimedOut(f"{name}: no answer in time (planted)")
         if mode == "stale" and name not in WRITES and asked in self._told:
             return self._told[asked]
         self._told[asked] = answer = do()
         return answer
+
+
+def unreliable(
+    world: World, rng: Random, clock: SimulatedClock, *, modes: Mapping[str, float], late_s: float = 5.0
+) -> World:
+    """The same world, each port but the clock behind an ``Unreliable``: what a run of yours has to survive."""
+    wrapped: dict[str, Any] = {
+        port: Unreliable(getattr(world, port), rng, clock, modes=modes, late_s=late_s) for port in PORTS
+    }
+    return replace(world, **wrapped)
 
 
 def _land(do: Callable[[], Any]) -> None:

@@ -70,6 +70,7 @@ class Users:
         self._services: Services | None = None
         self._answers: dict[tuple[str, bool], Answers] = {}
         self._tick = 0
+        self._gone = False
         state.subscribe(self.settle, self._plan)
 
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -83,8 +84,14 @@ class Users:
         """No more slices for this one."""
         self._subscribers.remove(subscriber)
 
+    def leave(self) -> None:
+        """Nobody comes any more, and what was not accounted for yet never is: for what goes on when nobody looks."""
+        self._gone = True
+
     def settle(self) -> None:
         """Account for the time up to now."""
+        if self._gone:
+            return
         now = self._state.clock.elapsed()
         if now > self._from:
             made = self._interval(self._from, now)
@@ -97,7 +104,7 @@ class Users:
         """The interval that begins now ends by itself in a while; an earlier change ends it earlier."""
         self._tick += 1
         tick, now = self._tick, self._from
-        if self._subscribers:
+        if self._subscribers and not self._gone:
             age = now - max(self._state.changed_at, self._subscribed_at)
             length = min(LONGEST_S, max(SHORTEST_S, GROWTH * age))
             self._state.clock.at(now + length, lambda: self.settle() if self._tick == tick else None)

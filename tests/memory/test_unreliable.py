@@ -6,7 +6,7 @@ import pytest
 
 from simian.errors import TimedOut, Unreachable
 from simian.memory import MemoryWorld, build_memory_world
-from simian.memory.unreliable import Unreliable
+from simian.memory.unreliable import Unreliable, unreliable
 
 NODE = "members-east-a"
 
@@ -70,6 +70,24 @@ def test_a_slow_call_takes_simulated_time() -> None:
     platform.kill(NODE)
     assert made.clock.elapsed() > 0
     assert not made.world.platform.ready(NODE)
+
+
+def test_a_call_that_hangs_takes_its_time_before_it_times_out() -> None:
+    made, platform = _with("hung")
+    with pytest.raises(TimedOut):
+        platform.kill(NODE)
+    assert made.clock.elapsed() == 5.0
+    assert made.world.platform.ready(NODE)
+
+
+def test_a_whole_world_misbehaves_but_for_its_clock() -> None:
+    made = build_memory_world()
+    world = unreliable(made.world, Random(1), made.clock, modes={"unreachable": 1.0})
+    for call in (world.platform.nodes, world.network.links, world.requests.nodes, world.steering.shares,
+                 world.data.regions, world.observer.ask):  # fmt: skip
+        with pytest.raises(Unreachable):
+            call()
+    assert world.clock is made.clock
 
 
 def test_a_stale_answer_tells_of_the_world_as_it_was_asked_last() -> None:

@@ -402,3 +402,15 @@ def test_the_memory_world_knows_of_no_fault_plan_or_verdict() -> None:
             ours = [name for name in names if name and name.startswith("simian.")]
             foreign = [name for name in ours if name.split(".")[1] not in known]
             assert not foreign, f"{path.name} imports {foreign}"
+
+
+def test_users_who_have_left_are_not_computed_any_more() -> None:
+    made, seen = simian.memory.build_memory_world(), list[Slice]()
+    made.users.subscribe(seen.append)
+    made.clock.wait(1.0)
+    many = len(seen)
+    assert many
+    made.users.leave()
+    made.world.platform.kill("members-east-a")
+    made.clock.wait(60.0)
+    assert len(seen) == many

@@ -32,15 +32,9 @@ IDLE_S = 30
 _STDOUT = 1
 _HEADER = struct.Struct(">BxxxL")
 _LIVE = "touch /alive; while rm /alive 2>/dev/null; do sleep %d; done"
-# A dot when it begins, a plus when it is connected, then what comes; whichever end closes first ends all of it.
-_ASK = (
-    (
-        "read go; touch /alive; echo .; "
-        'exec nc -w "$3" "$1" "$2" -e sh -c "echo + >&5; {{ cat <&4; kill 0; }} & cat >&5; kill 0" 4<&0 5>&1'
-    )
-    .replace("{{", "{")
-    .replace("}}", "}")
-)
+# A dot when it begins, a plus when it is connected, then what comes. The question is an argument: the engine is slow to
+# hand on what is written to a program.
+_ASK = 'touch /alive; echo .; exec nc -w "$3" "$1" "$2" -e sh -c "echo + >&5; printf %b \'$4\'; exec cat >&5" 5>&1'
 
 
 @dataclass
@@ -51,12 +45,18 @@ class Tunnel(Attempt):
     side: str = field(kw_only=True)
 
     def connect(self) -> None:
-        """The clock starts when the side container begins: what the engine needs until then is not the target's."""
-        command = ["sh", "-c", _ASK, "ask", self.host, str(self.port), str(int(self.timeout_s) + 2)]
-        self.sock = self.engine.talk(self.side, command)
+        """With the first question, or the wish for an answer without one."""
+
+    def send(self, data: bytes) -> None:
+        """Raises Unsupported for a second question."""
+        if self.sock is not None:
+            raise Unsupported("a side container can ask one question on a connection; leave the size out, or use http")
+        question = "".join(f"\\0{byte:03o}" for byte in data)
+        command = ["sh", "-c", _ASK, "ask", self.host, str(self.port), str(int(self.timeout_s) + 2), question]
+        self.sock, self._early = self.engine.talk(self.side, command)
         self._frame_b, self._complaint = 0, b""
-        self.started, timeout_s, self.timeout_s = self.clock(), self.timeout_s, self.engine.limit_s
-        self.send(b"\n")
+        # The clock starts when the side container begins: what the engine needs until then is not the target's.
+        timeout_s, self.started, self.timeout_s = self.timeout_s, self.clock(), self.engine.limit_s
         self._expect_begin()
         self.started, self.timeout_s = self.clock(), timeout_s
         if self._exactly(2) != b"+\n":
@@ -84,6 +84,8 @@ class Tunnel(Attempt):
 
     def readinto(self, buffer: Any) -> int:
         """What the other side said; complaints of the program are kept apart."""
+        if self.sock is None:
+            self.send(b"")
         while not self._frame_b:
             header = self._raw(_HEADER.size)
             if len(header) < _HEADER.size:
@@ -93,14 +95,21 @@ class Tunnel(Attempt):
                 self._frame_b = length
             else:
                 self._complaint += self._raw(length)
-        count = super().readinto(memoryview(buffer)[: self._frame_b])
+        count = self._into(memoryview(buffer)[: self._frame_b])
         self._frame_b -= count
+        return count
+
+    def _into(self, buffer: memoryview) -> int:
+        if not self._early:
+            return super().readinto(buffer)
+        count = min(len(buffer), len(self._early))
+        buffer[:count], self._early = self._early[:count], self._early[count:]
         return count
 
     def _raw(self, count: int) -> bytes:
         heard = bytearray(count)
         got = 0
-        while got < count and (more := super().readinto(memoryview(heard)[got:])):
+        while got < count and (more := self._into(memoryview(heard)[got:])):
             got += more
         return bytes(heard[:got])
 

@@ -67,20 +67,18 @@ class Engine:
         self._idle.append(api)
         return done
 
-    def talk(self, container: str, command: list[str]) -> socket.socket:
-        """Run a program in the container, its input and output at the socket, the latter in the engine's frames.
+    def talk(self, container: str, command: list[str]) -> tuple[socket.socket, bytes]:
+        """Run a program in the container: the socket of its output, in the engine's frames, and what came already."""
 
-        It must say nothing until it has heard something: what it said earlier might be lost.
-        """
-
-        def begin(api: Any) -> socket.socket:
-            made = api.exec_create(container, command, stdin=True)
-            stream = api.exec_start(made["Id"], socket=True)
-            sdks = stream._sock
+        def begin(api: Any) -> tuple[socket.socket, bytes]:
+            stream = api.exec_start(api.exec_create(container, command)["Id"], socket=True)
+            sdks, reader = stream._sock, stream._response.raw._fp.fp
             try:
-                return socket.socket(fileno=os.dup(stream.fileno()))  # ours alone, whatever becomes of the SDK's
+                ours = socket.socket(fileno=os.dup(stream.fileno()))  # ours alone, whatever becomes of the SDK's
+                sdks.settimeout(0)
+                return ours, bytes(reader.peek())  # the SDK may have read more than the head of the answer
             finally:
-                stream.close()
+                reader.close()
                 sdks.close()
 
         if self.url.startswith(("https://", "ssh://", "npipe://")):

@@ -22,12 +22,17 @@ from typing import Any
 
 from .configuration import write_configuration
 from .layout import MAX_NUMBER, Layout, NodeSpec
-from .manifest import ADDRESS_TAKEN, UP, Files, LabError, Manifest
+from .manifest import ADDRESS_TAKEN, HEALTHY_LAB, UP, Files, LabError, Manifest
 from .processes import end_all, wait_for_end
 from .readiness import ready
 from .real import PARTS, find_parts
+from .weaknesses import WEAKNESSES, Weakness
+from .weaknesses import weakness as find_weakness
 
-__all__ = ["PARTS", "LabError", "Manifest", "down", "find_parts", "logs", "manifest_path", "real", "status", "up"]
+__all__ = [
+    "PARTS", "WEAKNESSES", "LabError", "Manifest", "down", "find_parts", "logs", "manifest_path", "planted", "real",
+    "status", "up",
+]  # fmt: skip
 
 _POLL_S = 0.02
 _SUPERVISOR_S = 30.0  # imports and thirty forks, on a machine that is busy with other things
@@ -49,6 +54,7 @@ def up(
     timeout_s: float = 30.0,
     own_addresses: bool | None = None,
     real: Mapping[str, str] | None = None,
+    weakness: str = "",
 ) -> Manifest:
     """Ensure that the lab is up and every node that is not held is ready; content when it is up already.
 
@@ -57,9 +63,10 @@ def up(
     that are free when ``None``), ``rate`` the users' requests a second, ``held`` the nodes that shall stay down,
     ``own_addresses`` whether each node has an address of its own or all share 127.0.0.1 (as this system allows when
     ``None``), ``real`` the programs to take the place of stand-ins, as ``find_parts`` returns them: a lab that is up
-    without one of them is a ``LabError``.
+    without one of them is a ``LabError``. ``weakness``: the name of a flaw to build it with (``WEAKNESSES``); a lab
+    that is up with another, or none, is a ``LabError``.
     """
-    wish = _Wish(seed, number, rate, held, timeout_s, own_addresses, real or {})
+    wish = _Wish(seed, number, rate, held, timeout_s, own_addresses, real or {}, find_weakness(weakness))
     files = Files.inside(folder)
     with _alone(files):
         manifest = _living(files)
@@ -67,7 +74,14 @@ def up(
             _take_down(files)
             manifest = _bring_up(files, wish)
         _check_real(manifest, wish.real)
+        _check_weakness(manifest, weakness)
     return manifest
+
+
+def _check_weakness(manifest: Manifest, wished: str) -> None:
+    if manifest.weakness != wished:
+        there, other = (f"the weakness {name}" if name else "no weakness" for name in (manifest.weakness, wished))
+        raise LabError(f"the lab is up already, with {there}; take it down first, then bring it up with {other}")
 
 
 def _check_real(manifest: Manifest, wished: Mapping[str, str]) -> None:
@@ -104,6 +118,12 @@ def status(folder: Path) -> list[dict[str, Any]]:
     manifest = Manifest.read(files.manifest)
     with ThreadPoolExecutor(len(manifest.layout.nodes)) as pool:
         return [_supervisor_row(manifest), *pool.map(lambda node: _row(manifest, node), manifest.layout.nodes)]
+
+
+def planted(folder: Path) -> str:
+    """The name of the weakness that the lab was built with; empty for a healthy one, or none."""
+    path = Files.inside(folder).manifest
+    return Manifest.read(path).weakness if path.exists() else ""
 
 
 def real(folder: Path) -> list[str]:
@@ -172,6 +192,7 @@ class _Wish:
     timeout_s: float
     own_addresses: bool | None
     real: Mapping[str, str]
+    weakness: Weakness | None
 
 
 @contextlib.contextmanager
@@ -223,7 +244,7 @@ def _bring_up(files: Files, wish: _Wish) -> Manifest:
                 f"{', '.join(node.name for node in layout.nodes)}"
             )
         files.make([node.name for node in layout.nodes])
-        first = Manifest.first(files, layout, seed=wish.seed, rate=wish.rate, held=wish.held, real=wish.real)
+        first = _first(files, layout, wish)
         first.write()
         write_configuration(first)
         try:
@@ -237,6 +258,20 @@ def _bring_up(files: Files, wish: _Wish) -> Manifest:
         _take_down(files)
     where = f"of lab {wish.number}" if wish.number is not None else f"of any lab from 0 to {MAX_NUMBER}"
     raise LabError(f"the addresses {where} are taken; take another lab down, or name another number")
+
+
+def _first(files: Files, layout: Layout, wish: _Wish) -> Manifest:
+    flaw = wish.weakness
+    return Manifest.first(
+        files,
+        layout,
+        seed=wish.seed,
+        rate=wish.rate,
+        held=wish.held | (flaw.absent if flaw else frozenset()),
+        real=wish.real,
+        weakness=flaw.name if flaw else "",
+        changes=flaw.changes if flaw else HEALTHY_LAB,
+    )
 
 
 def _layouts(wish: _Wish) -> Iterator[Layout]:

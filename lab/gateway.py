@@ -17,6 +17,7 @@ from .geo_rules import GeoRules
 from .http import HttpError, Pool, Request, Response, json_response
 from .layout import Layout, NodeSpec
 from .node import NodeContext
+from .options import HEALTHY, Options
 from .service import Service
 from .trace import FAULTS, HOME, SUBNET, TRACE, WAY, Trace
 
@@ -73,9 +74,17 @@ class Gateway:
     """The requests of one node."""
 
     def __init__(
-        self, spec: NodeSpec, token: str, members: Upstreams, abroad: Upstreams, layout: Layout, geo: GeoRules
+        self,
+        spec: NodeSpec,
+        token: str,
+        members: Upstreams,
+        abroad: Upstreams,
+        layout: Layout,
+        geo: GeoRules,
+        options: Options = HEALTHY,
     ) -> None:
         self._spec, self._token, self._members, self._abroad, self._geo = spec, token, members, abroad, geo
+        self._options = options
         self._other_region = layout.other_region(spec.region)
         self._others = [node.address for node in layout.nodes_of("gateway", self._other_region)]
         self._turn = count()
@@ -95,6 +104,8 @@ class Gateway:
         if not came_over:
             self._arrivals[request.headers.get(HOME, "unknown")] += 1
         away = not came_over and await self._belongs_elsewhere(request)
+        if away and self._options.misrouted_status:
+            return json_response({"error": "not the region of this user"}, self._options.misrouted_status)
         if away and self.settings.misrouted.mode == "redirect":
             return self._redirected(request)
         if self._full(request.path):
@@ -110,7 +121,8 @@ class Gateway:
         home = request.headers.get(HOME)
         if home == self._spec.region:
             return self.settings.misrouted.own and await self._is_led_elsewhere(request.headers.get(SUBNET))
-        return home == self._other_region and home not in self.settings.failover.regions
+        taken_in = self.settings.failover.regions if self._options.obeys_failover else ()
+        return home == self._other_region and home not in taken_in
 
     async def _is_led_elsewhere(self, subnet: str | None) -> bool:
         """Whether the DNS sends this user to the other region now. In doubt it does: this one is being left."""
@@ -179,16 +191,12 @@ async def serve(context: NodeContext) -> None:
     """The gateway of one zone, until cancelled."""
     spec, layout, pool, rules = context.spec, context.layout, Pool(), Rules()
     caller, geo = Caller(pool, rules), GeoRules(layout)
-    members = [Callee.directly(node) for node in layout.nodes_of("members", spec.region)]
+    zones = context.options.members_zones
+    known = [node for node in layout.nodes_of("members", spec.region) if not zones or (node.zone or "")[-1:] in zones]
+    members = [Callee.directly(node) for node in known]
     abroad = [Callee.through(link) for link in layout.links_from(spec.name, "gateway")]
-    gateway = Gateway(
-        spec,
-        context.token,
-        Upstreams(caller, nearest_first(members, spec.zone)),
-        Upstreams(caller, nearest_first(abroad, spec.zone)),
-        layout,
-        geo,
-    )
+    to_members, to_abroad = (Upstreams(caller, nearest_first(callees, spec.zone)) for callees in (members, abroad))
+    gateway = Gateway(spec, context.token, to_members, to_abroad, layout, geo, context.options)
     try:
         server = await Service(context, rules, gateway.route).listen()
         await server.serve_forever()

@@ -11,12 +11,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from .layout import Layout, NodeSpec
+from .options import Changes
 from .processes import Identity
 
 VERSION = 1
+HEALTHY_LAB: Changes = MappingProxyType({})
 UP, ADDRESS_TAKEN = "up", "address taken"  # what a supervisor says of its start
 
 
@@ -112,7 +115,8 @@ class Process:
 class Manifest:
     """The lab as it is; ``processes`` by the name of the node, ``rate`` in users' requests a second.
 
-    ``real``: the programs in the place of stand-ins, by the name of the part (``toxiproxy``).
+    ``real``: the programs in the place of stand-ins, by the name of the part (``toxiproxy``). ``weakness``: the name of
+    the one it was built with, and ``changes`` to the options of its nodes that make it; both empty in a healthy lab.
     """
 
     files: Files
@@ -124,14 +128,27 @@ class Manifest:
     supervisor: Identity | None
     processes: Mapping[str, Process]
     real: Mapping[str, str]
+    weakness: str = ""
+    changes: Changes = field(default_factory=dict)
 
     @classmethod
     def first(
-        cls, files: Files, layout: Layout, *, seed: int, rate: float, held: frozenset[str], real: Mapping[str, str]
+        cls,
+        files: Files,
+        layout: Layout,
+        *,
+        seed: int,
+        rate: float,
+        held: frozenset[str],
+        real: Mapping[str, str],
+        weakness: str = "",
+        changes: Changes = HEALTHY_LAB,
     ) -> "Manifest":
         """The manifest of a lab no node of which was started yet."""
         processes = {node.name: Process(_command(files, node), held=node.name in held) for node in layout.nodes}
-        return cls(files, layout, seed, rate, secrets.token_hex(16), time.time(), None, processes, real)
+        return cls(
+            files, layout, seed, rate, secrets.token_hex(16), time.time(), None, processes, real, weakness, changes
+        )
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
@@ -156,6 +173,8 @@ class Manifest:
             Identity.from_json(shape["supervisor"]),
             {node["name"]: Process.from_json(node) for node in shape["nodes"]},
             shape.get("real", {}),
+            shape.get("weakness", ""),
+            shape.get("changes", {}),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -175,6 +194,8 @@ class Manifest:
             "started": self.started,
             "token": self.token,
             "real": dict(self.real),
+            "weakness": self.weakness,
+            "changes": {name: dict(options) for name, options in self.changes.items()},
             "nodes": nodes,
             **layout,
             "supervisor": {

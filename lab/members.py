@@ -59,9 +59,10 @@ class Load:
 class Members:
     """The requests of one node."""
 
-    def __init__(self, caches: Caches, store: StoreClient, announcer: Announcer, region: str, node: str) -> None:
+    def __init__(self, context: NodeContext, caches: Caches, store: StoreClient, announcer: Announcer) -> None:
         self._caches, self._store, self._announcer = caches, store, announcer
-        self._names = {SERVED_BY: node, REGION: region}
+        self._names = {SERVED_BY: context.spec.name, REGION: context.spec.region}
+        self._ahead_us = int(context.options.clock_ahead_s * 1e6)
         self.load = Load()
         self._acts: dict[tuple[str, str], Callable[[Request, str, Trace], Awaitable[Any]]] = {
             ("GET", "/play"): self._play,
@@ -142,7 +143,7 @@ class Members:
     async def _progress(self, request: Request, member: str, trace: Trace) -> Any:
         """How far a member is. ``at_us``: the device's clock, which makes trying again harmless."""
         now_us = time.time_ns() // 1000
-        at_us = _whole(request.query.get("at_us"), now_us)
+        at_us = now_us + self._ahead_us if self._ahead_us else _whole(request.query.get("at_us"), now_us)
         title = request.query.get("title") or _title(member, at_us)
         value = {"title": title, "position_s": _whole(request.query.get("position_s"), at_us // 1_000_000 % 7200)}
         key = f"progress:{member}"
@@ -172,20 +173,27 @@ def _title(member: str, at_us: int) -> str:
     return f"title-{crc32(f'{member}{at_us // 60_000_000}'.encode()) % TITLES}"
 
 
+def _stores(context: NodeContext) -> list[Callee]:
+    spec, layout = context.spec, context.layout
+    own = layout.nodes_of("store", spec.region)
+    if context.options.own_stores:
+        return [Callee.directly(node) for node in own]
+    return [Callee.through(link) for link in layout.links_from(own[0].name, "store")]
+
+
 async def serve(context: NodeContext) -> None:
     """The members node of one zone, until cancelled."""
     spec, layout, pool, rules = context.spec, context.layout, Pool(), Rules()
     caller = Caller(pool, rules)
     own = nearest_first([Callee.through(link) for link in layout.links_from(spec.name, "cache")], spec.zone)
     caches = Caches(caller, spec.name, own)
-    stores = [Callee.directly(node) for node in layout.nodes_of("store", spec.region)]
-    store = StoreClient(caller, nearest_first(stores, spec.zone))
+    store = StoreClient(caller, nearest_first(_stores(context), spec.zone))
     queues = {layout.node(link.target).region: link for link in layout.links_from(spec.name, "queue")}
     here = Callee.through(queues[spec.region])
     there = Callee.through(queues[layout.other_region(spec.region)])
     announcer = Announcer(Sqs(caller, spec.name, here, QUEUE), here.name)
     invalidator = Invalidator(Sqs(caller, spec.name, there, QUEUE), caches, store, spec.name)
-    members = Members(caches, store, announcer, spec.region, spec.name)
+    members = Members(context, caches, store, announcer)
     service = Service(context, rules, members.route)
     service.ready = False
     try:

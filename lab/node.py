@@ -26,6 +26,7 @@ from pathlib import Path
 
 from .layout import Layout, NodeSpec
 from .manifest import Files, LabError, Manifest
+from .options import HEALTHY, Options
 from .processes import Identity
 from .real import PARTS
 
@@ -57,6 +58,7 @@ class NodeContext:
     seed: int
     incarnation: str
     log: logging.Logger
+    options: Options = HEALTHY
 
 
 def load(service: str) -> Serve:
@@ -85,6 +87,7 @@ def context_of(manifest: Manifest, name: str) -> NodeContext:
         seed=manifest.seed ^ zlib.crc32(name.encode()),
         incarnation=Identity.own().text,
         log=logging.getLogger(name),
+        options=Options.of(name, manifest.changes),
     )
 
 

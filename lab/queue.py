@@ -266,7 +266,7 @@ def _wanted(known: Fields, names: list[str] | None) -> Fields:
 
 async def serve(context: NodeContext) -> None:
     """The queue of one region, until cancelled."""
-    log = MessageLog(context.folder / "queue.db")
+    log = MessageLog(context.folder / "queue.db", context.options.retention_s)
     queues = Queues(log, context.spec.address)
 
     async def handle(request: Request) -> Response:

@@ -12,7 +12,8 @@ from time import time
 from typing import Any
 from uuid import uuid4
 
-RETENTION_S = 4 * 86_400
+from .options import HEALTHY
+
 MAX_MESSAGES = 1_000_000
 _TABLES = """
 CREATE TABLE IF NOT EXISTS queues (name TEXT PRIMARY KEY, visibility_s INTEGER NOT NULL) WITHOUT ROWID;
@@ -48,7 +49,8 @@ class Message:
 class MessageLog:
     """Queues and their messages; each call is one transaction."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, retention_s: float = HEALTHY.retention_s) -> None:
+        self._retention_s = retention_s
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;" + _TABLES)
         self._visibility_s: dict[str, int] = dict(self._db.execute("SELECT name, visibility_s FROM queues"))
@@ -89,7 +91,7 @@ class MessageLog:
         rows = self._db.execute(
             "SELECT id, message_id, body, attributes, sent, receives FROM messages"
             " WHERE queue = ? AND visible <= ? AND sent > ? ORDER BY visible, id LIMIT ?",
-            (queue, now, now - RETENTION_S, count),
+            (queue, now, now - self._retention_s, count),
         ).fetchall()
         found = [
             Message(at, body, json.loads(attributes), sent, receives + 1, f"{row}.{secrets.token_hex(8)}")

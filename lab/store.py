@@ -249,8 +249,12 @@ async def _serve(context: NodeContext, replica: Replica, caller: Caller, rules: 
     spec, layout = context.spec, context.layout
     near = [Callee.directly(node) for node in layout.nodes_of("store", spec.region) if node.name != spec.name]
     far = [Callee.through(link) for link in layout.links_from(spec.name, "store")]
+    keeps = context.options.keeps_hints
     couriers = {
-        peer.name: Courier(caller, spec.name, replica, peer, at_once=1 if peer in near else 4) for peer in near + far
+        peer.name: Courier(
+            caller, spec.name, replica, peer, at_once=1 if peer in near else 4, keeps=keeps or peer in near
+        )
+        for peer in near + far
     }
 
     def undelivered(peer: str, keys: list[str]) -> None:
@@ -266,7 +270,7 @@ async def _serve(context: NodeContext, replica: Replica, caller: Caller, rules: 
             stack.callback(lane.close)
         await replica.load()
         service.ready = True
-        repair = Repair(caller, spec.name, replica, near + far, Random(context.seed))
+        repair = Repair(caller, spec.name, replica, near + far if keeps else near, Random(context.seed))
         for courier in couriers.values():
             courier.wake()
             tasks.create_task(courier.run())

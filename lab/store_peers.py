@@ -149,10 +149,15 @@ def _noted(answer: "asyncio.Future[Row | None]") -> None:
 
 
 class Courier:
-    """Delivers the hints kept for one peer, oldest first, for as long as it runs."""
+    """Delivers the hints kept for one peer, oldest first, for as long as it runs.
 
-    def __init__(self, caller: Caller, node: str, replica: Replica, peer: Callee, *, at_once: int) -> None:
-        self.peer = peer
+    ``keeps``: what the peer did not take waits until it does; else it is thrown away.
+    """
+
+    def __init__(
+        self, caller: Caller, node: str, replica: Replica, peer: Callee, *, at_once: int, keeps: bool = True
+    ) -> None:
+        self.peer, self._keeps = peer, keeps
         self._caller, self._node, self._replica = caller, node, replica
         self._free = asyncio.Semaphore(at_once)
         self._wake = asyncio.Event()
@@ -195,6 +200,9 @@ class Courier:
         try:
             await _post(self._caller, Trace(self._node), self.peer, [], rows, FAR_TIMEOUT_S)
         except HttpError:
+            if not self._keeps:
+                self._replica.hints_done(self.peer.name, [number for number, _ in batch])
+                return
             # Not lost: the hints stay, and are read again from the oldest on.
             self._pause_s = min(max(self._pause_s * 2, _PAUSE_S[0]), _PAUSE_S[1])
             self._cursor = 0

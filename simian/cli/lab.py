@@ -35,16 +35,43 @@ def up(
         str,
         typer.Option("--real", metavar="PART,…", help="Real programs for stand-ins: toxiproxy, memcached, dns, sqs."),
     ] = "",
+    weakness: Annotated[
+        str, typer.Option("--weakness", metavar="NAME", help="Build it with one flaw; simian lab weaknesses has them.")
+    ] = "",
 ) -> int:
     """Bring the lab up; a second time does nothing."""
     _only_process(flavour)
-    manifest = lab_up(seed, real_parts(real, os.environ))
+    _only_known(weakness)
+    manifest = lab_up(seed, real_parts(real, os.environ), weakness)
     nodes, parts = len(manifest.layout.nodes), sorted(manifest.real)
     if ctx.obj.json:
-        print_json({"lab": "up", "nodes": nodes, "real": parts, "folder": str(lab_state().lab)})
+        up_now = {"lab": "up", "nodes": nodes, "real": parts, "weakness": manifest.weakness}
+        print_json({**up_now, "folder": str(lab_state().lab)})
         return 0
     told = f", with the real {', '.join(parts)}" if parts else ""
-    print(f"the lab is up: {nodes} nodes in two regions{told}; try: simian kong")
+    flaw = _control().WEAKNESSES.get(manifest.weakness)
+    told += f", with the weakness {flaw.name}" if flaw else ""
+    print(f"the lab is up: {nodes} nodes in two regions{told}; try: simian {flaw.monkey if flaw else 'kong'}")
+    return 0
+
+
+def _only_known(weakness: str) -> None:
+    from simian.probe import nearest
+
+    known = _control().WEAKNESSES
+    if weakness and weakness not in known:
+        raise UsageError(f"there is no weakness {weakness!r}; {nearest(weakness, known)}")
+
+
+@app.command()
+def weaknesses(ctx: typer.Context) -> int:
+    """The flaws a lab can be built with, and the monkey that should find each."""
+    known = _control().WEAKNESSES.values()
+    if ctx.obj.json:
+        rows = [{"name": one.name, "monkey": one.monkey, "about": one.about, "look": one.look} for one in known]
+        print_json({"weaknesses": rows})
+    else:
+        print_table(["weakness", "found by", "what is wrong"], [[one.name, one.monkey, one.about] for one in known])
     return 0
 
 
@@ -63,11 +90,11 @@ def real_parts(listed: str, environment: Mapping[str, str]) -> dict[str, str]:
         raise DriverError(str(error)) from error
 
 
-def lab_up(seed: int, real: Mapping[str, str] | None = None) -> Any:
+def lab_up(seed: int, real: Mapping[str, str] | None = None, weakness: str = "") -> Any:
     """Bring it up and return its manifest; ``real`` as ``real_parts``. Raises DriverError with the lab's own words."""
     control = _control()
     try:
-        return control.up(lab_state().path, seed=seed, real=real)
+        return control.up(lab_state().path, seed=seed, real=real, weakness=weakness)
     except control.LabError as error:
         raise DriverError(str(error)) from error
 
@@ -97,15 +124,17 @@ def status(ctx: typer.Context, flavour: Flavour = "process") -> int:
     control = _control()
     try:
         nodes, real = control.status(lab_state().path), control.real(lab_state().path)
+        weakness = control.planted(lab_state().path)
     except control.LabError as error:
         raise DriverError(str(error)) from error
     if ctx.obj.json:
-        print_json({"nodes": nodes, "real": real})
+        print_json({"nodes": nodes, "real": real, "weakness": weakness})
     elif not nodes:
         print('no lab is up; "simian lab up" brings it up')
     else:
         print_table(list(nodes[0]), [list(node.values()) for node in nodes])
         print(f"real: {', '.join(real) or 'nothing; all parts are stand-ins'}")
+        print(f"weakness: {weakness or 'none'}")
     return 0
 
 

@@ -84,6 +84,7 @@ LINES = [
     ("report -o nope/report.md", 2, "nope is no folder"),
     ("report -o report.html", 2, "ends in .txt, .md, .json"),
     ("lab up --flavour vm", 2, "--flavour process"),
+    ("lab up --weakness wrong-clok", 2, "there is no weakness 'wrong-clok'; did you mean 'wrong-clock'?"),
     ("lab up --real toxiproxy,cassandra", 2, "there is no such real part; there is: toxiproxy, memcached, dns, sqs"),
     ("lab logs members-east-a", 4, "no lab is up"),
     ("status extra", 2, "extra"),

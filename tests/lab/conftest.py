@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from simian_lab.http import Pool, Response
 from simian_lab.layout import Layout, NodeSpec
+from simian_lab.manifest import HEALTHY_LAB
 from simian_lab.node import NodeContext, load
+from simian_lab.options import Changes, Options
 
 TOKEN = "secret"
 DEADLINE_S = 10.0
@@ -46,8 +48,8 @@ def _free(node: NodeSpec) -> bool:
 class Services:
     """Nodes that run as tasks; ``ask`` is a client of theirs."""
 
-    def __init__(self, layout: Layout, folder: Path) -> None:
-        self.layout, self.folder = layout, folder
+    def __init__(self, layout: Layout, folder: Path, changes: Changes = HEALTHY_LAB) -> None:
+        self.layout, self.folder, self.changes = layout, folder, changes
         self.pool = Pool()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -57,7 +59,8 @@ class Services:
             spec = self.layout.node(name)
             folder = self.folder / name
             folder.mkdir(exist_ok=True)
-            context = NodeContext(spec, self.layout, folder, TOKEN, 1, "7-7", logging.getLogger(name))
+            options = Options.of(name, self.changes)
+            context = NodeContext(spec, self.layout, folder, TOKEN, 1, "7-7", logging.getLogger(name), options)
             self._tasks[name] = asyncio.create_task(load(spec.service)(context))
         for name in names:
             await eventually(lambda name=name: self._ready(name))  # type: ignore[misc]
@@ -117,9 +120,9 @@ class Services:
 
 
 @asynccontextmanager
-async def running(layout: Layout, folder: Path, *names: str) -> AsyncIterator[Services]:
-    """These nodes, for a while."""
-    services = Services(layout, folder)
+async def running(layout: Layout, folder: Path, *names: str, changes: Changes = HEALTHY_LAB) -> AsyncIterator[Services]:
+    """These nodes, for a while; ``changes`` to their options, as a weakness has them."""
+    services = Services(layout, folder, changes)
     try:
         await services.start(names)
         yield services

@@ -1,0 +1,94 @@
+"""Flaws that a lab can be built with, each of a kind that real systems have, for what looks for flaws to be tried on.
+
+Nodes know options, never the name of a weakness, so nothing but their behaviour gives it away.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .manifest import LabError
+from .options import Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Weakness:
+    """``monkey``: the command line that should find it. ``about``: what is wrong. ``look``: where it can be seen.
+
+    ``changes`` to the options of nodes; ``absent``: nodes that are not started.
+    """
+
+    name: str
+    monkey: str
+    about: str
+    look: str
+    changes: Changes = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+
+
+_ALL = (
+    Weakness(
+        "single-instance",
+        "chaos --service members --region east",
+        "one members node serves the whole of east",
+        "members of east: how many run, and which ones the gateways know",
+        {"gateway-east": {"members_zones": "a"}},
+        absent=frozenset({"members-east-b", "members-east-c"}),
+    ),
+    Weakness(
+        "gateway-pinned-to-zone",
+        "gorilla --zone east-a",
+        "the gateways of east send everything to the members node of zone a",
+        "gateways of east: which members nodes they know",
+        {"gateway-east": {"members_zones": "a"}},
+    ),
+    Weakness(
+        "cross-region-read",
+        "split-brain",
+        "the members of east keep their data in the stores of west",
+        "members of east: which stores they ask",
+        {"members-east": {"own_stores": False}},
+    ),
+    Weakness(
+        "lost-invalidations",
+        "split-brain",
+        "what is announced to the other region's caches is forgotten after half a second",
+        "queues: how long messages are retained",
+        {"queue": {"retention_s": 0.5}},
+    ),
+    Weakness(
+        "dropped-hints",
+        "split-brain",
+        "stores throw away what the other region's replicas do not take at once, and repair nothing",
+        "stores: hints that are kept, and repair between regions",
+        {"store": {"keeps_hints": False}},
+    ),
+    Weakness(
+        "wrong-clock",
+        "split-brain",
+        "the members of east stamp writes with their own clock, which is 5 s ahead",
+        "members of east: the clock, and whose time a write carries",
+        {"members-east": {"clock_ahead_s": 5.0}},
+    ),
+    Weakness(
+        "stragglers-fail",
+        "kong --region east",
+        "gateways answer mis-routed users with 421 instead of helping them on",
+        "gateways: what becomes of users whose home is the other region",
+        {"gateway": {"misrouted_status": 421}},
+    ),
+    Weakness(
+        "failover-mode-ignored",
+        "kong --region east",
+        "gateways show their failover mode and take foreign users home all the same",
+        "gateways of west: where they send users of east while failover mode is on",
+        {"gateway": {"obeys_failover": False}},
+    ),
+)
+WEAKNESSES: Mapping[str, Weakness] = {one.name: one for one in _ALL}
+
+
+def weakness(name: str) -> Weakness | None:
+    """The weakness of that name; none for no name. Raises ``LabError`` for a name that is unknown."""
+    if name and name not in WEAKNESSES:
+        raise LabError(f"there is no weakness {name!r}; there are: {', '.join(WEAKNESSES)}")
+    return WEAKNESSES.get(name)

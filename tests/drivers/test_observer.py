@@ -9,11 +9,14 @@ from simian_filters.distribution import Distribution
 from simian_filters.rules import Rule as WireRule
 
 from simian.memory import build_memory_world
+from simian.observers.sidecar import from_settings as sidecar_from_settings
 from simian.observers.socket import from_settings
+from simian.platforms.docker import from_settings as docker_from_settings
 from simian.topology import Link, Node
 from simian.traffic import Entrance
 from simian.world import Observer, Rule
 
+from .docker_engine import IMAGE, real_engine_fixture, small_containers_fixture  # noqa: F401
 from .small_servers import new_listener_fixture, new_service_fixture, new_way_fixture, stack_fixture  # noqa: F401
 
 MARK = "simian.k7f3.1"
@@ -104,12 +107,69 @@ class SocketScene:
         self._service.rules.put(WireRule(rule.mark, rule.side, rule.share, rule.seed, rule.delay, rule.status))
 
 
-@pytest.fixture(params=["memory", "socket"])
-def scene(request: pytest.FixtureRequest, new_service: Callable[..., Any], new_way: Callable[[int], Any]) -> Scene:
+WAY = """
+echo 'case "$(cat /tmp/mode 2>/dev/null)" in silent) sleep 60;; slow) sleep %s;; esac; exec nc %s 8000' > /way
+nc -ll -p 8000 -e sh /way & echo $! > /tmp/pid
+while :; do sleep 60; done
+"""
+
+
+class SidecarScene:
+    """A container that is asked from its own network, and a second one that is a proxy to it."""
+
+    def __init__(self, containers: Any, until: Callable[..., Any]) -> None:
+        self._containers, self._until = containers, until
+        name = containers.add("gateway", region="west")
+        self._way = containers.add(
+            "way", region="west", command=WAY % (DELAY_MS / 1000, containers.addresses["gateway"])
+        )
+        self.observer = sidecar_from_settings(containers.settings | {"driver": "sidecar", "image": IMAGE}, {})
+        self.node = next(n for n in docker_from_settings(containers.settings, {}).nodes() if n.name == name)
+        ask = f"http://{containers.addresses['way']}:8000/cgi-bin/health"
+        self.link = Link(f"west--{name}", containers.networks["west"], name, "west", "west", ask=ask)
+
+    def kill(self) -> None:
+        self._containers.api.kill(self.node.name)
+
+    def freeze(self) -> None:
+        self._containers.api.pause(self.node.name)
+
+    def restart(self) -> None:
+        self._containers.api.restart(self.node.name, timeout=0)
+        self._until(lambda: self._containers.ask("gateway") == "answered", "it answers again")
+
+    def refuse_link(self) -> None:
+        self._containers.engine.run_in(self._way, "kill $(cat /tmp/pid)")
+
+    def silence_link(self) -> None:
+        self._containers.engine.run_in(self._way, "echo silent > /tmp/mode")
+
+    def delay_link(self) -> None:
+        self._containers.engine.run_in(self._way, "echo slow > /tmp/mode")
+
+    def put(self, rule: Rule) -> None:
+        if rule.side == "client":
+            pytest.skip("the small container calls nobody")
+        self._containers.engine.run_in(self.node.name, f"echo {rule.mark} {rule.status} > /tmp/fault")
+
+    def close(self) -> None:
+        self.observer.close()
+
+
+@pytest.fixture(params=["memory", "socket", "sidecar"])
+def scene(
+    request: pytest.FixtureRequest, new_service: Callable[..., Any], new_way: Callable[..., Any]
+) -> Iterator[Scene]:
     if request.param == "memory":
-        return MemoryScene()
+        yield MemoryScene()
+        return
+    if request.param == "sidecar":
+        made = SidecarScene(*(request.getfixturevalue(name) for name in ("small_containers", "until")))
+        yield made
+        made.close()
+        return
     service = new_service()
-    return SocketScene(service, new_way(service.port))
+    yield SocketScene(service, new_way(service.port))
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from simian_lab.readiness import ready
 from ..real_parts import real_part
 from .conftest import free_layout
 
-PATIENCE_S = 60.0  # Java takes its time on a machine that is busy
+PATIENCE_S = 120.0  # Java takes its time on a machine that is busy
 STAND_IN = "stand-in"
 
 
@@ -34,6 +34,8 @@ class OneNode:
 
     def __init__(self, folder: Path, name: str, part: str) -> None:
         layout = free_layout()
+        # The supervisor's own address, as it would: so nobody takes this lab's number while the node is down.
+        self.number = socket.create_server((layout.control_host, layout.control_port))
         files = Files.inside(folder)
         files.make([node.name for node in layout.nodes])
         real = {} if part == STAND_IN else {part: real_part(part)}
@@ -72,8 +74,9 @@ class OneNode:
 def one_node(folder: Path, name: str, part: str) -> Iterator[OneNode]:
     """For a while."""
     node = OneNode(folder, name, part)
-    try:
-        node.start()
-        yield node
-    finally:
-        node.kill()
+    with node.number:
+        try:
+            node.start()
+            yield node
+        finally:
+            node.kill()

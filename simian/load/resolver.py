@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
+from zlib import crc32
 
 from simian.load import dnswire
 
@@ -15,6 +16,7 @@ RESEND_S = (0.2, 0.4, 0.8)  # after each wait the packet is sent again; 1.4 s of
 OLD_AFTER_S = 0.3  # whoever has an old answer waits no longer for a new one
 STALE_FOR_S = 60.0  # so long after its TTL an old answer is better than none
 RECHECK_S = 5.0  # while the server is silent, it is asked again this often and not by each request
+STICKY_S = 600.0  # so long a resolver that ignores TTLs keeps an answer
 MOST_NAMES = 4  # servers that leave a CNAME to the client are asked on, but not for ever
 
 
@@ -119,11 +121,15 @@ class Wire(asyncio.DatagramProtocol):
 
 
 class Resolver:
-    """Caches by name and subnet. ``now`` tells monotonic seconds."""
+    """Caches by name and subnet. ``now`` tells monotonic seconds.
 
-    def __init__(self, server: Asks, now: Callable[[], float]) -> None:
+    A share ``sticky_share`` of the subnets, always the same ones, keeps answers for ``STICKY_S`` whatever their TTL.
+    """
+
+    def __init__(self, server: Asks, now: Callable[[], float], sticky_share: float = 0.0) -> None:
         self._server = server
         self._now = now
+        self._sticky_share = sticky_share
         self._kept: dict[tuple[str, str], _Kept] = {}
         self._asking: dict[tuple[str, str], asyncio.Future[Resolution]] = {}
 
@@ -152,9 +158,13 @@ class Resolver:
             return self._old(key)
         finally:
             del self._asking[key]
-        until = self._now() + chain.ttl_s
+        until = self._now() + self._keep_s(key[1], chain.ttl_s)
         self._kept[key] = _Kept(chain.addresses, until, until + STALE_FOR_S, until)
         return Resolution(chain.addresses)
+
+    def _keep_s(self, subnet: str, ttl_s: float) -> float:
+        sticky = crc32(subnet.encode()) < self._sticky_share * 2**32
+        return max(ttl_s, STICKY_S) if sticky else ttl_s
 
     def _old(self, key: tuple[str, str]) -> Resolution:
         kept, now = self._kept.get(key), self._now()

@@ -30,6 +30,7 @@ class System:
     """``homes``: region -> first two bytes of its users' subnets; ``gateways`` by the address that the DNS answers.
 
     That address is the gateway's host, or a mere name for it where all gateways share one host and differ by port only.
+    ``sticky_share``: that of the subnets whose resolvers ignore TTLs.
     """
 
     dns: tuple[str, int]
@@ -39,6 +40,7 @@ class System:
     homes: Mapping[str, str]
     seed: int
     rate: float = RATE
+    sticky_share: float = 0.0
 
     @classmethod
     def read(cls, path: Path) -> "System":
@@ -71,6 +73,7 @@ class System:
             dns=_address(dns), name=name, feed=_address(by_name["users"]["address"]),
             gateways=by_address, homes=dict(zip(regions, NETWORKS, strict=False)), seed=int(manifest["seed"]),
             rate=float(manifest.get("rate", RATE)),
+            sticky_share=float(manifest.get("changes", {}).get("users", {}).get("sticky_share", 0.0)),
         )  # fmt: skip
 
     def endpoint(self, address: str) -> tuple[str, int]:

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check fix lab bench clean
+.PHONY: demo test check fix lab bench prove clean
 
 $(STAMP): pyproject.toml filters/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -33,8 +33,16 @@ fix: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+BENCHMARKS := guard
+
 bench: $(STAMP)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for name in $(BENCHMARKS); do echo "== $$name"; \
+	  $(BIN)/python benchmarks/$$name.py --json build/benchmarks/$$name.json || exit 1; done
+	@echo "== load"; $(BIN)/python benchmarks/load.py
+	@$(BIN)/python benchmarks/write_table.py build/benchmarks
+
+prove: $(STAMP)
+	$(BIN)/python tests/crash/prove.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info filters/*.egg-info filters/build

@@ -1,0 +1,134 @@
+"""What all benchmarks share: rounds in which ours and the peer take turns, their medians, and the table of it.
+
+A ratio is the median over the rounds of ours by the peer's, so that a machine that grows busy in between hurts both.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+BUILD = Path(__file__).parents[1] / "build" / "benchmarks"
+MOST_LOAD = 1.5  # above, the figures are those of a machine that does something else
+HEADINGS = ("what", "ours", "peer", "ratio", "goal", "met")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """``number`` must be at most (``most``) or at least that, ``of`` the ratio or of our own value."""
+
+    number: float
+    most: bool = True
+    of: str = "ratio"
+
+    def met(self, ratio: float | None, ours: float) -> bool | None:
+        """None: the value that the goal is about was not measured."""
+        value = ratio if self.of == "ratio" else ours
+        if value is None:
+            return None
+        return value <= self.number if self.most else value >= self.number
+
+    def __str__(self) -> str:
+        return f"{self.of} {'<=' if self.most else '>='} {self.number:g}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. ``spread``: least and greatest of the rounds' ratios (of ours where there is no peer)."""
+
+    what: str
+    unit: str
+    ours: float
+    peer: float | None
+    peer_name: str
+    ratio: float | None
+    spread: tuple[float, float]
+    goal: str
+    met: bool | None
+
+    def cells(self) -> tuple[str, ...]:
+        """As the table shows it."""
+        peer = "-" if self.peer is None else f"{self.peer_name} {self.peer:.4g}"
+        low, high = self.spread
+        ratio = "-" if self.ratio is None else f"{self.ratio:.2f} ({low:.2f}..{high:.2f})"
+        met = {True: "yes", False: "**no**", None: "-"}[self.met]
+        return self.what, f"{self.ours:.4g} {self.unit}".strip(), peer, ratio, self.goal, met
+
+
+def compared(what: str, unit: str, ours: Sequence[float], peer: Sequence[float], name: str, goal: Goal) -> Row:
+    """The row of two series of the same rounds, in the same unit."""
+    ratios = [mine / theirs for mine, theirs in zip(ours, peer, strict=True)]
+    ratio, mine = median(ratios), median(ours)
+    spread = (min(ratios), max(ratios))
+    return Row(what, unit, mine, median(peer), name, ratio, spread, str(goal), goal.met(ratio, mine))
+
+
+def alone(what: str, unit: str, ours: Sequence[float], number: float, *, most: bool = True) -> Row:
+    """The row of a value that has a goal of its own and no peer."""
+    goal, mine = Goal(number, most, "ours"), median(ours)
+    return Row(what, unit, mine, None, "", None, (min(ours), max(ours)), str(goal), goal.met(None, mine))
+
+
+def interleaved(rounds: int, *measures: Callable[[], float]) -> list[list[float]]:
+    """A list for each measure; they take turns, and who begins changes with every round."""
+    taken: list[list[float]] = [[] for _ in measures]
+    for number in range(rounds):
+        order = range(len(measures)) if number % 2 == 0 else reversed(range(len(measures)))
+        for index in order:
+            taken[index].append(measures[index]())
+    return taken
+
+
+@dataclass
+class Report:
+    """What one benchmark found. ``peers``: name -> version; ``missing``: peers that were not there, how to get them."""
+
+    rounds: int
+    quick: bool
+    rows: list[Row] = field(default_factory=list)
+    peers: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    return {
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+    }
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A Markdown table."""
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *(row.cells() for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def run(name: str, about: str | None, measure: Callable[[Report], None]) -> None:
+    """Read the command line, measure, print the table, write the JSON where asked."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write what was found to this file")
+    parser.add_argument("--quick", action="store_true", help="small amounts, to see that it runs; figures mean nothing")
+    options = parser.parse_args()
+    before = machine()
+    if before["load"] > MOST_LOAD:
+        print(
+            f"warning: the machine is busy (load {before['load']}); the figures are not to be trusted", file=sys.stderr
+        )
+    report = Report(options.rounds, options.quick)
+    measure(report)
+    print(table(report.rows))
+    for line in report.missing:
+        print(f"missing: {line}")
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps({"name": name, "machine": before, **asdict(report)}, indent=1) + "\n")

@@ -20,6 +20,7 @@ from simian.fault import Fault, fault_from_json
 
 SCHEMA = 2
 BUSY_LIMIT_S = 5.0
+UNUSABLE = (sqlite3.Error, UnicodeError)  # the latter: SQLite quotes what is damaged, and that is no text any more
 OPEN_STATES = ("intended", "injected", "doubtful", "stuck")
 
 TABLES = """
@@ -77,7 +78,7 @@ class Journal:
             self._db = sqlite3.connect(path, timeout=BUSY_LIMIT_S, isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
             self._prepare()
-        except (sqlite3.Error, OSError) as error:
+        except (*UNUSABLE, OSError) as error:
             raise JournalError(
                 f"the journal {path} cannot be used: {error}; mend or move the file away, then run "
                 '"simian recover --orphans"'
@@ -109,7 +110,7 @@ class Journal:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
                     raise
-            except sqlite3.Error as error:
+            except UNUSABLE as error:
                 raise JournalError(f"the journal {self.path} cannot be written: {error}") from error
         self._crash(f"journal.{name}:after")
 
@@ -117,7 +118,7 @@ class Journal:
         with self._lock:
             try:
                 return self._db.execute(query, values).fetchall()
-            except sqlite3.Error as error:
+            except UNUSABLE as error:
                 raise JournalError(f"the journal {self.path} cannot be read: {error}") from error
 
     # --- runs

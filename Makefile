@@ -33,12 +33,12 @@ fix: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-BENCHMARKS := guard
+BENCHMARKS := guard journal
 
 bench: $(STAMP)
 	@for name in $(BENCHMARKS); do echo "== $$name"; \
 	  $(BIN)/python benchmarks/$$name.py --json build/benchmarks/$$name.json || exit 1; done
-	@echo "== load"; $(BIN)/python benchmarks/load.py
+	@for name in load start; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 	@$(BIN)/python benchmarks/write_table.py build/benchmarks
 
 prove: $(STAMP)

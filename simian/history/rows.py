@@ -1,8 +1,11 @@
 """Between a record's dicts and the rows of a table, without losing anything on the way."""
 
 import json
+import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Float, Integer, Row, String, Table
@@ -11,6 +14,8 @@ from simian.history.moment import to_us
 from simian.history.tables import Document, Moment
 
 Encode = Callable[[Any], Any]  # the value as the driver takes it; None: does not fit, goes into ``more``
+Suits = Callable[[Sequence[Any]], bool]  # whether all values of a column can be stored as they are
+BATCH = 1000
 _CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT[0-2]\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _OWN = ("number", "position", "more")
 
@@ -63,6 +68,38 @@ _ENCODERS: tuple[tuple[type[Any], Encode], ...] = (
 )
 
 
+def _are_texts(values: Sequence[Any]) -> bool:
+    """Told of the whole column at once, as below: a call for each value costs more than storing it."""
+    if set(map(type, values)) != {str}:
+        return False
+    joined = "".join(values)
+    return joined.isascii() and "\0" not in joined
+
+
+def _are_counts(values: Sequence[Any]) -> bool:
+    return set(map(type, values)) == {int} and min(values) >= -(1 << 63) and max(values) < 1 << 63
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return set(map(type, values)) == {float} and not math.isnan(sum(values))  # one that is none makes the sum none
+
+
+def _are_truths(values: Sequence[Any]) -> bool:
+    return set(map(type, values)) == {bool}
+
+
+_SUITS: dict[Encode, Suits] = {_text: _are_texts, _count: _are_counts, _number: _are_numbers, _truth: _are_truths}
+
+
+def _column(encode: Encode, values: Sequence[Any]) -> Sequence[Any] | None:
+    """All values of a column as the driver takes them; None when one does not fit."""
+    suits = _SUITS.get(encode)
+    if suits is not None and suits(values):
+        return values
+    encoded = [encode(value) for value in values]
+    return None if None in encoded else encoded
+
+
 class Shape:
     """How items of one list of the record become rows of one table and back. ``head``: columns the store fills."""
 
@@ -70,6 +107,7 @@ class Shape:
         self.table = table
         self.head = head
         self._encoders = {column.name: _encoder(column.type) for column in table.c if column.name not in _OWN}
+        self._values = itemgetter(*self._encoders)
         self.columns = (*head, *self._encoders, "more")
 
     def row(self, item: Mapping[str, Any], *head: Any) -> tuple[Any, ...]:
@@ -97,10 +135,31 @@ class Shape:
         row.append(json.dumps(more, separators=(",", ":")) if more else "{}")
         return tuple(row)
 
-    def rows(self, number: int, items: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Any, ...]]:
-        """All rows of a list, numbered in its order."""
-        for position, item in enumerate(items):
-            yield self.row(item, number, position)
+    def batches(self, number: int, items: Sequence[Mapping[str, Any]]) -> Iterator[list[tuple[Any, ...]]]:
+        """All rows of a list, numbered in its order, so many at a time: a long run never stands in memory twice."""
+        for first in range(0, len(items), BATCH):
+            part = items[first : first + BATCH]
+            columns = self._columns(part)
+            if columns is None:
+                yield [self.row(item, number, position) for position, item in enumerate(part, first)]
+            else:
+                yield list(zip(repeat(number, len(part)), range(first, first + len(part)), *columns, strict=True))
+
+    def _columns(self, items: Sequence[Mapping[str, Any]]) -> list[Sequence[Any]] | None:
+        """The rows' columns after the head; None unless every item has every key, no other, and all values fit."""
+        if set(map(len, items)) != {len(self._encoders)}:
+            return None
+        try:
+            values = zip(*map(self._values, items), strict=True)
+        except KeyError:
+            return None
+        columns: list[Sequence[Any]] = []
+        for encode, column in zip(self._encoders.values(), values, strict=True):
+            encoded = _column(encode, column)
+            if encoded is None:
+                return None
+            columns.append(encoded)
+        return [*columns, ["{}"] * len(items)]
 
     def item(self, row: "Row[*tuple[Any, ...]]") -> dict[str, Any]:
         """The dict that was stored as this row."""
@@ -114,15 +173,3 @@ class Shape:
 
 def _encoder(kind: object) -> Encode:
     return next(encode for wanted, encode in _ENCODERS if isinstance(kind, wanted))
-
-
-def batches(rows: Iterable[tuple[Any, ...]], size: int = 1000) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """Rows in lists of at most ``size``: a long run's readings never stand in memory twice."""
-    batch: list[tuple[Any, ...]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -13,7 +13,7 @@ from simian.history.cursor import read_cursor, write_cursor
 from simian.history.database import WRITES, address, connect, shown, told
 from simian.history.migrate import upgrade
 from simian.history.moment import from_us, to_us
-from simian.history.rows import Shape, batches
+from simian.history.rows import Shape
 from simian.history.tables import PARTS, runs
 
 Record = dict[str, Any]
@@ -67,8 +67,8 @@ class History:
 
     def _insert(self, connection: Connection, shape: Shape, number: int, items: list[Record]) -> None:
         statement = _statement(connection, shape)
-        for batch in batches(shape.rows(number, items)):
-            connection.exec_driver_sql(statement, list(batch))
+        for batch in shape.batches(number, items):
+            connection.exec_driver_sql(statement, batch)
 
     def has(self, run: str) -> bool:
         """Whether that run (its whole id) is here."""
@@ -162,7 +162,7 @@ def open_history(where: str | Path) -> History:
 
 def _is_part(key: str, value: Any) -> bool:
     """Lists of objects have tables of their own; anything else under such a key is kept as it is."""
-    return key in _SHAPES and isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    return key in _SHAPES and isinstance(value, list) and all(issubclass(kind, dict) for kind in set(map(type, value)))
 
 
 def _statement(connection: Connection, shape: Shape) -> str:

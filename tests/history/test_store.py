@@ -96,6 +96,16 @@ def test_so_does_one_inside_a_list(history: History, part: str, key: str, value:
     assert history.get(record["run"])[part] == record[part]
 
 
+@pytest.mark.parametrize("value", [None, 7, math.inf, "half \ud800 a pair", True])
+def test_so_does_one_amid_thousands_of_usual_ones(history: History, value: Any) -> None:
+    usual = [{"check": "c", "at": at / 8, "value": 0.5, "silent": False, "detail": ""} for at in range(2500)]
+    usual[1700] |= {"value": value, "detail": value}
+    record = records.refused_latency() | {"readings": usual}
+    history.store(record)
+    assert history.get(record["run"])["readings"] == usual
+    assert type(history.get(record["run"])["readings"][1700]["value"]) is (float if value == 7 else type(value))
+
+
 def test_a_time_written_in_another_way_keeps_its_text_and_its_place_in_the_order(history: History) -> None:
     history.store(records.refused_latency() | {"run": "a", "started": "2026-11-21T12:30:00+02:00"})
     history.store(records.refused_latency() | {"run": "b", "started": "2026-11-21T10:29:59.000000Z"})

@@ -18,6 +18,7 @@ class Options:
     which is so far ahead, instead of the device's; 0: the device's).
     Stores: ``keeps_hints`` (what another region's replica did not take is kept for it, and missed rows are repaired).
     Queues: ``retention_s`` (how long a message waits to be fetched).
+    Users: ``sticky_share`` (that of the subnets whose resolvers ignore TTLs).
     """
 
     members_zones: str = ""
@@ -27,6 +28,7 @@ class Options:
     clock_ahead_s: float = 0.0
     keeps_hints: bool = True
     retention_s: float = 4 * 86_400.0
+    sticky_share: float = 0.0
 
     @classmethod
     def of(cls, node: str, changes: Changes) -> "Options":

@@ -83,6 +83,13 @@ _ALL = (
         "gateways of west: where they send users of east while failover mode is on",
         {"gateway": {"obeys_failover": False}},
     ),
+    Weakness(
+        "sticky-resolver",
+        "kong --region east",
+        "the resolvers of a fifth of the users keep a DNS answer for ten minutes, whatever its TTL",
+        "users: how long their resolvers keep what the DNS told them, and the tail of the drain curve",
+        {"users": {"sticky_share": 0.2}},
+    ),
 )
 WEAKNESSES: Mapping[str, Weakness] = {one.name: one for one in _ALL}
 

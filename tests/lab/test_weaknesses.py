@@ -13,6 +13,8 @@ from simian_lab.manifest import Files, LabError, Manifest
 from simian_lab.options import HEALTHY, Options
 from simian_lab.weaknesses import WEAKNESSES, weakness
 
+from simian.load.system import System
+
 EAST, WEST = "gateway-east-b", "gateway-west-a"
 Look = Callable[[Any, Any], Awaitable[bool]]
 
@@ -124,6 +126,12 @@ async def _messages_are_forgotten(kit: Any, services: Any) -> bool:
     return not told.get("Messages")
 
 
+async def _users_are_told_of_sticky_resolvers(kit: Any, services: Any) -> bool:
+    """What such resolvers do is shown in tests/load; here, that a lab's manifest brings it to the users."""
+    manifest = {**kit.layout.to_json(), "seed": 1, "changes": services.changes}
+    return System.from_json(manifest).sticky_share > 0
+
+
 SHOWN: dict[str, tuple[Look, tuple[str, ...]]] = {
     "single-instance": (_one_members_node_serves, ("gateway", "members", "store")),
     "gateway-pinned-to-zone": (_one_members_node_serves, ("gateway", "members", "store")),
@@ -133,6 +141,7 @@ SHOWN: dict[str, tuple[Look, tuple[str, ...]]] = {
     "wrong-clock": (_later_writes_lose, ("gateway", "members", "store")),
     "stragglers-fail": (_stragglers_fail, ("gateway", "members", "store")),
     "failover-mode-ignored": (_failover_is_only_shown, ("gateway", "members", "store")),
+    "sticky-resolver": (_users_are_told_of_sticky_resolvers, ()),
 }
 
 

@@ -29,7 +29,7 @@ MIXES = {
     "lie": {"stale": 0.2},  # looks from outside only: nothing can be proven with drivers that lie of their own marks
 }
 EVERY = [(monkey, how) for monkey in MONKEYS for how in MIXES]
-CASES = EVERY if SEEDS > 1 else EVERY[::5]  # each monkey or each kind of misbehaviour among the few, and both in time
+CASES = EVERY if SEEDS > 1 else EVERY[:1]  # each takes a good part of a minute
 
 
 class Either:

@@ -33,12 +33,12 @@ class OneNode:
     """Started as the lab starts it; ``part``: the real program to play it, or ``STAND_IN``."""
 
     def __init__(self, folder: Path, name: str, part: str) -> None:
+        real = {} if part == STAND_IN else {part: real_part(part)}  # skips where it is not installed
         layout = free_layout()
         # The supervisor's own address, as it would: so nobody takes this lab's number while the node is down.
         self.number = socket.create_server((layout.control_host, layout.control_port))
         files = Files.inside(folder)
         files.make([node.name for node in layout.nodes])
-        real = {} if part == STAND_IN else {part: real_part(part)}
         self.manifest = Manifest.first(files, layout, seed=1, rate=1, held=frozenset(), real=real)
         self.manifest.write()
         self.name = name

@@ -25,6 +25,7 @@ TRY_S = 0.3
 BUDGET_S = 0.45  # a device gives one gateway half a second
 DEEP_TRY_S = 2.0
 MAX_TRIES = 3
+PATIENT_S = 60.0  # of gateways and members that do not give up
 CRITICAL = "/play"
 ROOM_FOR_CRITICAL = 0.2  # this share of the limit is for critical requests alone
 VIA = "x-lab-via"  # the region a request was proxied from: it is served where it arrives, and never proxied again
@@ -36,8 +37,9 @@ _NOT_BACKWARD = {"connection", "content-length", "transfer-encoding", "keep-aliv
 class Upstreams:
     """Somebody to send requests to: the preferred first, and on to the next when it does not answer well."""
 
-    def __init__(self, caller: Caller, callees: Sequence[Callee]) -> None:
+    def __init__(self, caller: Caller, callees: Sequence[Callee], *, gives_up: bool = True) -> None:
         self._caller, self.callees = caller, list(callees)
+        self._try_s, self._budget_s = (TRY_S, BUDGET_S) if gives_up else (PATIENT_S, PATIENT_S)
         self._health = Health()
 
     async def send(self, trace: Trace, request: Request, extra: dict[str, str]) -> Response | None:
@@ -46,7 +48,7 @@ class Upstreams:
         Every user's request may be made twice: reads are, and a write carries the device's time.
         """
         headers = {name: value for name, value in request.headers.items() if name not in _NOT_FORWARDED} | extra
-        until = time.monotonic() + BUDGET_S
+        until = time.monotonic() + self._budget_s
         last: Response | None = None
         for callee in self._health.ordered(self.callees)[:MAX_TRIES]:
             left_s = until - time.monotonic()
@@ -55,7 +57,7 @@ class Upstreams:
             try:
                 last = await self._caller.call(
                     trace, callee, request.method, request.target,
-                    headers=headers, body=request.body, timeout_s=min(TRY_S, left_s),
+                    headers=headers, body=request.body, timeout_s=min(self._try_s, left_s),
                 )  # fmt: skip
             except HttpError:
                 self._health.bad(callee.name)
@@ -86,7 +88,8 @@ class Gateway:
         self._spec, self._token, self._members, self._abroad, self._geo = spec, token, members, abroad, geo
         self._options = options
         self._other_region = layout.other_region(spec.region)
-        self._others = [node.address for node in layout.nodes_of("gateway", self._other_region)]
+        others = layout.nodes_of("gateway", self._other_region)
+        self._others = [f"{node.host}:{options.redirect_port or node.port}" for node in others]
         self._turn = count()
         self.settings = Settings()
         self._arrivals: Counter[str] = Counter()
@@ -104,8 +107,6 @@ class Gateway:
         if not came_over:
             self._arrivals[request.headers.get(HOME, "unknown")] += 1
         away = not came_over and await self._belongs_elsewhere(request)
-        if away and self._options.misrouted_status:
-            return json_response({"error": "not the region of this user"}, self._options.misrouted_status)
         if away and self.settings.misrouted.mode == "redirect":
             return self._redirected(request)
         if self._full(request.path):
@@ -129,6 +130,8 @@ class Gateway:
         return subnet is None or await self._geo.region_of(subnet) != self._spec.region
 
     def _full(self, path: str) -> bool:
+        if not self._options.sheds:
+            return False
         limit = self.settings.limit.concurrency
         return self._in_flight >= (limit if path == CRITICAL else limit * (1 - ROOM_FOR_CRITICAL))
 
@@ -195,7 +198,10 @@ async def serve(context: NodeContext) -> None:
     known = [node for node in layout.nodes_of("members", spec.region) if not zones or (node.zone or "")[-1:] in zones]
     members = [Callee.directly(node) for node in known]
     abroad = [Callee.through(link) for link in layout.links_from(spec.name, "gateway")]
-    to_members, to_abroad = (Upstreams(caller, nearest_first(callees, spec.zone)) for callees in (members, abroad))
+    to_members, to_abroad = (
+        Upstreams(caller, nearest_first(callees, spec.zone), gives_up=context.options.gives_up)
+        for callees in (members, abroad)
+    )
     gateway = Gateway(spec, context.token, to_members, to_abroad, layout, geo, context.options)
     try:
         server = await Service(context, rules, gateway.route).listen()

@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 from zlib import crc32
 
@@ -18,17 +18,18 @@ from .calls import Callee, Caller, nearest_first
 from .http import HttpError, Pool, Request, Response, json_response
 from .members_caches import FRESH_S, Caches, packed
 from .members_invalidation import QUEUE, Announcement, Announcer, Invalidator
-from .members_store import StoreClient, StoreDown, value_or_default
+from .members_store import HastyStoreClient, StoreClient, StoreDown, value_or_default
 from .members_warming import Warming
+from .members_work import RETRY_AFTER, Busy, Work
 from .node import NodeContext
 from .service import Service
 from .sqs import Sqs
-from .trace import REGION, SERVED_BY, Trace
+from .trace import REGION, SERVED_BY, SESSION, Trace
 
-CAPACITY_RPS = 250.0
 TITLES = 500
 _MEMBER = re.compile(r"[A-Za-z0-9._@-]{1,100}")
 _LOAD_WINDOW_S = 5.0
+_LOAD_LIMIT = 5_000  # requests that are counted: 1,000 a second
 
 
 class Load:
@@ -36,7 +37,7 @@ class Load:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._recent: deque[float] = deque(maxlen=int(CAPACITY_RPS * _LOAD_WINDOW_S * 4))
+        self._recent: deque[float] = deque(maxlen=_LOAD_LIMIT)
         self.in_flight = 0
 
     def begun(self) -> None:
@@ -56,15 +57,33 @@ class Load:
         return len(self._recent) / _LOAD_WINDOW_S
 
 
+class Sessions:
+    """Those of one node that keeps them in its own memory: opened by a first request, unknown to all other nodes."""
+
+    def __init__(self, life: str) -> None:
+        self._life, self._opened = life, 0
+
+    def of(self, session: str | None) -> str:
+        """The session of a request that names this one; empty when it was not opened here, in this life."""
+        if session is None:
+            self._opened += 1
+            return f"{self._life}.{self._opened}"
+        return session if session.startswith(f"{self._life}.") else ""
+
+
 class Members:
     """The requests of one node."""
 
     def __init__(self, context: NodeContext, caches: Caches, store: StoreClient, announcer: Announcer) -> None:
         self._caches, self._store, self._announcer = caches, store, announcer
         self._names = {SERVED_BY: context.spec.name, REGION: context.spec.region}
+        self._options = context.options
         self._ahead_us = int(context.options.clock_ahead_s * 1e6)
+        in_memory = context.options.sessions_in_memory
+        self._sessions = Sessions(f"{context.spec.name}.{context.incarnation}") if in_memory else None
+        self._work = Work(context.options)
         self.load = Load()
-        self._acts: dict[tuple[str, str], Callable[[Request, str, Trace], Awaitable[Any]]] = {
+        self._acts: dict[tuple[str, str], Callable[[Request, str, Trace], Coroutine[Any, Any, Any]]] = {
             ("GET", "/play"): self._play,
             ("GET", "/profile"): self._show_profile,
             ("GET", "/continue"): self._continue,
@@ -85,13 +104,23 @@ class Members:
         if not _MEMBER.fullmatch(member):
             error = "member must be 1 to 100 letters, digits and . _ @ -"
             return json_response({"error": error}, 400, self._names)
+        names = self._names
+        if self._sessions:
+            if not (session := self._sessions.of(request.headers.get(SESSION))):
+                return json_response({"error": "there is no such session; sign in again"}, 401, names)
+            names = {**names, SESSION: session}
+        return await self._answer(act(request, member, trace), names)
+
+    async def _answer(self, act: Coroutine[Any, Any, Any], names: dict[str, str]) -> Response:
         self.load.begun()
         try:
-            return json_response(await act(request, member, trace), 200, self._names)
+            return json_response(await self._work.through(act), 200, names)
+        except Busy as error:
+            return json_response({"error": str(error)}, 503, {**names, **RETRY_AFTER})
         except (StoreDown, HttpError) as error:
-            return json_response({"error": str(error)}, 503, self._names)
+            return json_response({"error": str(error)}, 503, names)
         except ValueError as error:
-            return json_response({"error": str(error)}, 400, self._names)
+            return json_response({"error": str(error)}, 400, names)
         finally:
             self.load.ended()
 
@@ -99,10 +128,10 @@ class Members:
         """Declared capacity and measured load, what waits, and how look-aside reads went since the start."""
         rps = self.load.rps()
         return {
-            "capacity_rps": CAPACITY_RPS,
+            "capacity_rps": self._options.capacity_rps,
             "load_rps": round(rps, 2),
             "in_flight": self.load.in_flight,
-            "headroom": round(1 - rps / CAPACITY_RPS, 4),
+            "headroom": round(1 - rps / self._options.capacity_rps, 4),
             "announcements_waiting": self._announcer.waiting,
             "announcements_dropped": self._announcer.dropped,
             "cache_hits": self._caches.hits,
@@ -115,6 +144,7 @@ class Members:
         if cached is not None:
             found: dict[str, Any] = json.loads(cached)
             return found
+        await self._work.of_a_miss()
         started = time.monotonic()
         stored = await self._store.get(key, trace)
         shown = {"value": value_or_default(key, stored), "timestamp_us": stored.timestamp_us}
@@ -181,13 +211,20 @@ def _stores(context: NodeContext) -> list[Callee]:
     return [Callee.through(link) for link in layout.links_from(own[0].name, "store")]
 
 
+def _store_client(context: NodeContext, caller: Caller) -> StoreClient:
+    callees, options = nearest_first(_stores(context), context.spec.zone), context.options
+    if options.asks_again_s:
+        return HastyStoreClient(caller, callees, asks_again_s=options.asks_again_s)
+    return StoreClient(caller, callees, gives_up=options.gives_up)
+
+
 async def serve(context: NodeContext) -> None:
     """The members node of one zone, until cancelled."""
     spec, layout, pool, rules = context.spec, context.layout, Pool(), Rules()
     caller = Caller(pool, rules)
     own = nearest_first([Callee.through(link) for link in layout.links_from(spec.name, "cache")], spec.zone)
     caches = Caches(caller, spec.name, own)
-    store = StoreClient(caller, nearest_first(_stores(context), spec.zone))
+    store = _store_client(context, caller)
     queues = {layout.node(link.target).region: link for link in layout.links_from(spec.name, "queue")}
     here = Callee.through(queues[spec.region])
     there = Callee.through(queues[layout.other_region(spec.region)])

@@ -1,8 +1,10 @@
 """The store as a members node sees it: its region's nodes, own zone first, each for a short while, then the next."""
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any
 from urllib.parse import quote
 from zlib import crc32
@@ -12,6 +14,8 @@ from .http import HttpError, Malformed, Response
 from .trace import Trace
 
 TRY_S = 0.2
+PATIENT_S = 60.0  # of a client that does not give up
+ASKS_LIMIT = 12  # of one that asks again and again
 DEEP_TRY_S = 2.0
 
 
@@ -30,8 +34,9 @@ class Found:
 class StoreClient:
     """Reads and writes at LOCAL_QUORUM. Every request may be made twice: a write carries its own time."""
 
-    def __init__(self, caller: Caller, callees: Sequence[Callee]) -> None:
+    def __init__(self, caller: Caller, callees: Sequence[Callee], *, gives_up: bool = True) -> None:
         self._caller, self._callees = caller, list(callees)
+        self._try_s = TRY_S if gives_up else PATIENT_S
         self._health = Health()
 
     async def get(self, key: str, trace: Trace) -> Found:
@@ -65,11 +70,14 @@ class StoreClient:
             return False
         return answer.status in (200, 404)
 
-    async def _ask(self, trace: Trace, method: str, path: str, body: bytes = b"", timeout_s: float = TRY_S) -> Response:
+    async def _ask(self, trace: Trace, method: str, path: str, body: bytes = b"", timeout_s: float = 0.0) -> Response:
+        """The first answer below 500; ``timeout_s``: for each node, 0 for the usual. Raises StoreDown."""
         last = "none was tried"
         for callee in self._health.ordered(self._callees):
             try:
-                answer = await self._caller.call(trace, callee, method, path, body=body, timeout_s=timeout_s)
+                answer = await self._caller.call(
+                    trace, callee, method, path, body=body, timeout_s=timeout_s or self._try_s
+                )
             except HttpError as error:
                 self._health.bad(callee.name)
                 last = f"{callee.name}: {error}"
@@ -79,6 +87,38 @@ class StoreClient:
                 return answer
             last = f"{callee.name} answered {answer.status}"
         raise StoreDown(f"no store node of the region could serve; the last: {last}")
+
+
+class HastyStoreClient(StoreClient):
+    """One that asks the next node, round and round, while those before still work on it: what storms are made of."""
+
+    def __init__(self, caller: Caller, callees: Sequence[Callee], *, asks_again_s: float) -> None:
+        super().__init__(caller, callees)
+        self._asks_again_s = asks_again_s
+
+    async def _ask(self, trace: Trace, method: str, path: str, body: bytes = b"", timeout_s: float = 0.0) -> Response:
+        asked: dict[asyncio.Task[Response], Callee] = {}
+        for callee in islice(cycle(self._callees), ASKS_LIMIT):
+            call = self._caller.call(trace, callee, method, path, body=body, timeout_s=timeout_s or self._try_s)
+            asked[asyncio.get_running_loop().create_task(call)] = callee
+            await asyncio.wait(asked, timeout=self._asks_again_s, return_when=asyncio.FIRST_COMPLETED)
+            if (answer := _good(asked)) is not None:
+                break
+        else:
+            await asyncio.wait(asked)
+            answer = _good(asked)
+        for late, callee in asked.items():
+            if not late.done():
+                trace.started(callee.name)  # it goes on: nobody takes back what was asked
+        if answer is None:
+            raise StoreDown("no store node of the region could serve, however often it was asked")
+        return answer
+
+
+def _good(asked: "Iterable[asyncio.Task[Response]]") -> Response | None:
+    """The first answer below 500 of those that have come."""
+    ended = [task for task in asked if task.done() and task.exception() is None]
+    return next((task.result() for task in ended if task.result().status < 500), None)
 
 
 def value_or_default(key: str, found: Found) -> Any:

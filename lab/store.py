@@ -261,7 +261,9 @@ async def _serve(context: NodeContext, replica: Replica, caller: Caller, rules: 
         replica.hint(peer, keys)
         couriers[peer].wake()
 
-    lanes = [Lane(caller, spec.name, peer, undelivered) for peer in near]
+    in_zone = [peer for peer in near if peer.name.endswith(f"-{context.options.quorum_zone}")]
+    # Peers that are no part of any quorum are told by hints, as those of the other region are.
+    lanes = [Lane(caller, spec.name, peer, undelivered) for peer in (in_zone or near)]
     store = Store(replica, spec.name, lanes, list(couriers.values()))
     service = Service(context, rules, store.route)
     service.ready = False

@@ -8,6 +8,7 @@ SERVED_BY = "x-lab-served-by"
 REGION = "x-lab-region"
 WAY = "x-lab-way"
 HOME = "x-lab-home"
+SESSION = "x-lab-session"  # where sessions are opened, a device sends back what it was told last
 SUBNET = "x-lab-subnet"  # in place of the source address, which everybody shares on loopback
 INCARNATION = "x-lab-incarnation"
 MAX_HOPS = 256

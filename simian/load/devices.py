@@ -16,12 +16,14 @@ class Device:
     """A user's device. ``number`` counts the devices of its home region; ``subnet`` is that of its resolver.
 
     It always prefers the same gateway of an answer (its session is there) and leaves it only while it fails.
+    ``session``: what the system calls it, sent back with each request; empty where none was opened.
     """
 
     number: int
     home: str
     subnet: str
     member: str
+    session: str = ""
     _avoided: dict[str, float] = field(default_factory=dict)
 
     def order(self, addresses: Sequence[str], now: float) -> list[str]:
@@ -45,10 +47,11 @@ class Device:
 
     def request(self, kind: str, target: str, authority: str) -> bytes:
         """The packet that asks ``authority`` for this target."""
+        session = f"x-lab-session: {self.session}\r\n" if self.session else ""
         verb, length = ("POST", "content-length: 0\r\n") if kind in WRITES else ("GET", "")
         return (
             f"{verb} {target} HTTP/1.1\r\nhost: {authority}\r\nx-lab-home: {self.home}\r\n"
-            f"x-lab-subnet: {self.subnet}\r\nx-lab-member: {self.member}\r\n{length}\r\n"
+            f"x-lab-subnet: {self.subnet}\r\nx-lab-member: {self.member}\r\n{session}{length}\r\n"
         ).encode("latin-1")
 
 

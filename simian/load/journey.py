@@ -12,7 +12,7 @@ from simian.load.resolver import Resolver
 from simian.load.system import HTTP_PORT, System
 from simian.load.tally import Outcome
 
-_REDIRECT, _SHED = 307, 503
+_REDIRECT, _SIGN_IN, _SHED = 307, 401, 503
 _RETRY_AFTER_S = 1.0  # where a shedding gateway names a date and not seconds
 
 
@@ -90,6 +90,7 @@ class Journey:
             response, redirected = await self._follow(response), True
         if response is None:
             return False
+        self._note_session(response)
         if 200 <= response.status < 300:
             self.outcome.ok = True
             self.outcome.region = response.headers.get("x-lab-region", "unknown")
@@ -97,6 +98,12 @@ class Journey:
             return True
         self.outcome.errors.append(f"status_{response.status}")
         return response.status < 500
+
+    def _note_session(self, response: Response) -> None:
+        if response.status == _SIGN_IN:
+            self._device.session = ""  # the user has been thrown out, and signs in anew with the next request
+        else:
+            self._device.session = response.headers.get("x-lab-session", self._device.session)
 
     async def _ask(self, aim: _Aim) -> Response | None:
         """Ask one gateway; None when it did not answer or sheds, after which the device leaves it alone."""

@@ -52,10 +52,12 @@ async def _reads_abroad(kit: Any, services: Any) -> bool:
     return "members-east-b>store-west" in answer.headers["x-lab-trace"]
 
 
-async def _stragglers_fail(kit: Any, services: Any) -> bool:
-    answer = await _ask(kit, services, WEST, "/profile?member=m", **{"x-lab-home": "east"})
-    assert answer.status in (200, 421)
-    return answer.status == 421
+async def _stragglers_are_sent_where_nobody_listens(kit: Any, services: Any) -> bool:
+    await _settings(services, WEST, misrouted={"mode": "redirect"})
+    answer = await services.ask(WEST, "GET", "/profile?member=m", headers={"x-lab-home": "east"})
+    assert answer.status == 307
+    port = int(answer.headers["location"].split("/")[2].rpartition(":")[2])
+    return port not in {node.port for node in kit.layout.nodes_of("gateway", "east")}
 
 
 async def _failover_is_only_shown(kit: Any, services: Any) -> bool:
@@ -132,14 +134,119 @@ async def _users_are_told_of_sticky_resolvers(kit: Any, services: Any) -> bool:
     return System.from_json(manifest).sticky_share > 0
 
 
+async def _slow(services: Any, delay: str, *nodes: str) -> None:
+    rule = json.dumps({"side": "server", "share": 1.0, "seed": 1, "delay": delay}).encode()
+    for node in nodes:
+        assert (await services.admin(node, "PUT", "/simian/faults/t.1", rule)).status == 204
+
+
+def _together(services: Any, node: str, targets: list[str]) -> Any:
+    """Answers, or what became of them."""
+    return asyncio.gather(*(services.ask(node, "GET", target) for target in targets), return_exceptions=True)
+
+
+async def _no_quorum_without_zone_a(kit: Any, services: Any) -> bool:
+    await services.stop("store-east-a")
+    found: list[int] = []
+
+    async def told() -> bool:
+        """The first answers may be those of a peer that is found missing."""
+        body = json.dumps({"value": 1}).encode()
+        found.append((await services.ask("store-east-b", "PUT", "/kv/k", body)).status)
+        return found[-1] == 200 or len(found) > 20
+
+    await kit.eventually(told)
+    return found[-1] == 503
+
+
+async def _waits_as_long_as_it_takes(kit: Any, services: Any) -> bool:
+    """A store node takes longer than a call to it may, and asks others which do as well."""
+    await _slow(services, "constant:300ms", *kit.of_region(kit.layout, "east", "store"))
+    return bool((await services.ask(EAST, "GET", "/play?member=m")).status == 200)
+
+
+async def _asks_again_and_again(kit: Any, services: Any) -> bool:
+    await _slow(services, "constant:150ms", *kit.of_region(kit.layout, "east", "store"))
+    answer = await services.ask("members-east-a", "GET", "/play?member=m")
+    calls = [hop for hop in answer.headers["x-lab-trace"].split(",") if hop.startswith("members-east-a>store")]
+    return len(calls) > 6  # one for the profile, one for the history; each of three nodes at most
+
+
+async def _works_for_those_who_have_gone(kit: Any, services: Any) -> bool:
+    """Every time: once, a healthy node may be done before it notices that they have."""
+    rule = {"side": "client", "callee": "store", "share": 1.0, "seed": 1, "delay": "constant:150ms"}
+    node = "members-east-a"
+    assert (await services.admin(node, "PUT", "/simian/faults/t.1", json.dumps(rule).encode())).status == 204
+    return all([await _is_done_for_those_who_go(kit, services, node, turn) for turn in range(4)])
+
+
+async def _is_done_for_those_who_go(kit: Any, services: Any, node: str, turn: int) -> bool:
+    """Writes of clients that hang up when they stand in line; one that stays comes after them."""
+    spec, members = kit.layout.node(node), [f"gone-{turn}-{number}" for number in range(4)]
+    writers = []
+    for member in members:
+        _, writer = await asyncio.open_connection(spec.host, spec.port)
+        head = f"POST /progress?member={member}&at_us=1 HTTP/1.1\r\nhost: m\r\ncontent-length: 0\r\n\r\n"
+        writer.write(head.encode())
+        writers.append(writer)
+
+    async def in_line() -> bool:
+        return bool((await services.ask(node, "GET", "/headroom")).json()["in_flight"] >= 4)
+
+    await kit.eventually(in_line)
+    for writer in writers:
+        writer.close()
+    await kit.eventually(lambda: _answered_well(services, node, "/play?member=stays"))
+    rows = [await services.ask("store-east-a", "GET", f"/replica/progress:{member}") for member in members]
+    return all(row.status == 200 for row in rows)
+
+
+async def _answered_well(services: Any, node: str, target: str) -> bool:
+    return bool((await services.ask(node, "GET", target)).status == 200)
+
+
+async def _takes_in_all_there_is(kit: Any, services: Any) -> bool:
+    await _settings(services, EAST, limit={"concurrency": 1})
+    await _slow(services, "constant:100ms", *kit.of_region(kit.layout, "east", "members"))
+    await _together(services, EAST, [f"/profile?member=m{number}" for number in range(8)])
+    return bool((await services.admin(EAST, "GET", "/admin/arrivals")).json()["shed"] == 0)
+
+
+async def _can_do_little(kit: Any, services: Any) -> bool:
+    """It says so, and it is so: what thirty users ask for at once would take longer than anybody waits."""
+    answers = await _together(services, "members-west-a", [f"/play?member=m{number}" for number in range(30)])
+    shed = [answer for answer in answers if getattr(answer, "headers", {}).get("retry-after")]
+    told = (await services.ask("members-west-a", "GET", "/headroom")).json()["capacity_rps"]
+    assert bool(shed) == (told < 100), (len(shed), told)
+    return bool(shed)
+
+
+async def _sessions_are_known_to_one_node(kit: Any, services: Any) -> bool:
+    first = await _ask(kit, services, "members-east-a", "/profile?member=m")
+    session = first.headers.get("x-lab-session", "none")
+    again, elsewhere = [
+        await _ask(kit, services, f"members-east-{zone}", "/profile?member=m", **{"x-lab-session": session})
+        for zone in "ab"
+    ]
+    assert again.status == 200
+    return bool(elsewhere.status == 401)
+
+
 SHOWN: dict[str, tuple[Look, tuple[str, ...]]] = {
     "single-instance": (_one_members_node_serves, ("gateway", "members", "store")),
     "gateway-pinned-to-zone": (_one_members_node_serves, ("gateway", "members", "store")),
+    "quorum-in-one-zone": (_no_quorum_without_zone_a, ("store",)),
+    "no-timeouts": (_waits_as_long_as_it_takes, ("gateway", "members", "store")),
+    "retry-storm": (_asks_again_and_again, ("members", "store")),
+    "unbounded-queue": (_works_for_those_who_have_gone, ("members", "store")),
+    "no-shedding": (_takes_in_all_there_is, ("gateway", "members", "store")),
+    "too-little-headroom": (_can_do_little, ("members", "store")),
+    "session-in-memory": (_sessions_are_known_to_one_node, ("members", "store")),
     "cross-region-read": (_reads_abroad, ("gateway", "members", "store")),
     "lost-invalidations": (_messages_are_forgotten, ("queue",)),
     "dropped-hints": (_far_replicas_miss_a_write, ("store",)),
     "wrong-clock": (_later_writes_lose, ("gateway", "members", "store")),
-    "stragglers-fail": (_stragglers_fail, ("gateway", "members", "store")),
+    "stragglers-fail": (_stragglers_are_sent_where_nobody_listens, ("gateway",)),
     "failover-mode-ignored": (_failover_is_only_shown, ("gateway", "members", "store")),
     "sticky-resolver": (_users_are_told_of_sticky_resolvers, ()),
 }

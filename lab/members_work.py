@@ -1,0 +1,71 @@
+"""What a members node can do: so much work a second, in turn, and a bounded line of those who wait for it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from .options import HEALTHY, Options
+
+LINE_S = 0.2  # whoever waited longer would be given up on by the gateway before it had an answer
+RETRY_AFTER = {"retry-after": "1"}
+_T = TypeVar("_T")
+
+
+class Busy(Exception):
+    """So much waits already that an answer would come too late."""
+
+
+class Work:
+    """One node's processor: a request is ``1 / capacity_rps`` seconds of it, what is not cached ``miss_cost`` as much.
+
+    What is begun is paid for, whoever has given up meanwhile. The load is the lab's, not this machine's: it is slept.
+    """
+
+    def __init__(self, options: Options = HEALTHY, clock: Callable[[], float] | None = None) -> None:
+        self._options = options
+        self._clock = clock or asyncio.get_running_loop().time
+        self._free_at = 0.0
+        self._workers = asyncio.Semaphore(options.workers) if options.workers else None
+        self._jobs: set[asyncio.Task[Any]] = set()
+
+    async def through(self, act: Coroutine[Any, Any, _T]) -> _T:
+        """What ``act``, a request's, comes to: when its work is done and, where they are counted, a worker is free.
+
+        What stands in the workers' line is done when its turn comes, even for those who have gone. Raises Busy.
+        """
+        if self._workers is None:
+            return await self._done_for(act)
+        job = asyncio.get_running_loop().create_task(self._by_a_worker(self._workers, act))
+        self._jobs.add(job)
+        job.add_done_callback(self._heard_of)
+        return await asyncio.shield(job)
+
+    async def _done_for(self, act: Coroutine[Any, Any, _T]) -> _T:
+        try:
+            await self._do(1.0)
+        except BaseException:
+            act.close()
+            raise
+        return await act
+
+    async def _by_a_worker(self, workers: asyncio.Semaphore, act: Coroutine[Any, Any, _T]) -> _T:
+        async with workers:
+            return await self._done_for(act)
+
+    async def of_a_miss(self) -> None:
+        """The work to put together what was not cached. Raises Busy."""
+        await self._do(self._options.miss_cost)
+
+    async def _do(self, requests: float) -> None:
+        now = self._clock()
+        wait_s = max(self._free_at - now, 0.0)
+        if self._options.sheds and wait_s > LINE_S:
+            raise Busy(f"{wait_s:.2f} s of work wait here already; try again")
+        self._free_at = now + wait_s + requests / self._options.capacity_rps
+        await asyncio.sleep(self._free_at - now)
+
+    def _heard_of(self, job: "asyncio.Task[Any]") -> None:
+        """Heard of, though nobody may wait for it any longer."""
+        self._jobs.discard(job)
+        if not job.cancelled():
+            job.exception()

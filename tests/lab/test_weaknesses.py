@@ -49,7 +49,9 @@ async def _one_members_node_serves(kit: Any, services: Any) -> bool:
 
 async def _reads_abroad(kit: Any, services: Any) -> bool:
     answer = await _ask(kit, services, EAST, "/play?member=m")
-    return "members-east-b>store-west" in answer.headers["x-lab-trace"]
+    return any(
+        hop.startswith("members-east") and ">store-west" in hop for hop in answer.headers["x-lab-trace"].split(",")
+    )
 
 
 async def _stragglers_are_sent_where_nobody_listens(kit: Any, services: Any) -> bool:

@@ -20,7 +20,7 @@ from .members_caches import FRESH_S, Caches, packed
 from .members_invalidation import QUEUE, Announcement, Announcer, Invalidator
 from .members_store import HastyStoreClient, StoreClient, StoreDown, value_or_default
 from .members_warming import Warming
-from .members_work import RETRY_AFTER, Busy, Work
+from .members_work import RETRY_AFTER, Work
 from .node import NodeContext
 from .service import Service
 from .sqs import Sqs
@@ -104,6 +104,8 @@ class Members:
         if not _MEMBER.fullmatch(member):
             error = "member must be 1 to 100 letters, digits and . _ @ -"
             return json_response({"error": error}, 400, self._names)
+        if self._work.is_full:
+            return json_response({"error": "too much waits here already"}, 503, {**self._names, **RETRY_AFTER})
         names = self._names
         if self._sessions:
             if not (session := self._sessions.of(request.headers.get(SESSION))):
@@ -115,8 +117,6 @@ class Members:
         self.load.begun()
         try:
             return json_response(await self._work.through(act), 200, names)
-        except Busy as error:
-            return json_response({"error": str(error)}, 503, {**names, **RETRY_AFTER})
         except (StoreDown, HttpError) as error:
             return json_response({"error": str(error)}, 503, names)
         except ValueError as error:
@@ -213,8 +213,8 @@ def _stores(context: NodeContext) -> list[Callee]:
 
 def _store_client(context: NodeContext, caller: Caller) -> StoreClient:
     callees, options = nearest_first(_stores(context), context.spec.zone), context.options
-    if options.asks_again_s:
-        return HastyStoreClient(caller, callees, asks_again_s=options.asks_again_s)
+    if options.asks_again:
+        return HastyStoreClient(caller, callees, times=options.asks_again)
     return StoreClient(caller, callees, gives_up=options.gives_up)
 
 

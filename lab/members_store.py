@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
@@ -15,7 +15,7 @@ from .trace import Trace
 
 TRY_S = 0.2
 PATIENT_S = 60.0  # of a client that does not give up
-ASKS_LIMIT = 12  # of one that asks again and again
+HASTE_S = 0.03  # of one that asks again and again
 DEEP_TRY_S = 2.0
 
 
@@ -90,29 +90,42 @@ class StoreClient:
 
 
 class HastyStoreClient(StoreClient):
-    """One that asks the next node, round and round, while those before still work on it: what storms are made of."""
+    """One that makes a call anew, all over and ``times`` at once, when the first answer is not there at once.
 
-    def __init__(self, caller: Caller, callees: Sequence[Callee], *, asks_again_s: float) -> None:
+    Nobody takes back what was asked: whether anyone waits or not, every call is worked on. That is a retry storm.
+    """
+
+    def __init__(self, caller: Caller, callees: Sequence[Callee], *, times: int) -> None:
         super().__init__(caller, callees)
-        self._asks_again_s = asks_again_s
+        self._times = times
 
     async def _ask(self, trace: Trace, method: str, path: str, body: bytes = b"", timeout_s: float = 0.0) -> Response:
         asked: dict[asyncio.Task[Response], Callee] = {}
-        for callee in islice(cycle(self._callees), ASKS_LIMIT):
+
+        def ask(callee: Callee) -> None:
             call = self._caller.call(trace, callee, method, path, body=body, timeout_s=timeout_s or self._try_s)
             asked[asyncio.get_running_loop().create_task(call)] = callee
-            await asyncio.wait(asked, timeout=self._asks_again_s, return_when=asyncio.FIRST_COMPLETED)
-            if (answer := _good(asked)) is not None:
-                break
-        else:
-            await asyncio.wait(asked)
-            answer = _good(asked)
-        for late, callee in asked.items():
-            if not late.done():
-                trace.started(callee.name)  # it goes on: nobody takes back what was asked
-        if answer is None:
-            raise StoreDown("no store node of the region could serve, however often it was asked")
+
+        ask(self._callees[0])
+        await asyncio.wait(asked, timeout=HASTE_S)
+        if _good(asked) is None:
+            for callee in islice(cycle(self._callees), self._times):
+                ask(callee)
+        answer = await _first_good(asked)
+        for call, callee in asked.items():
+            if not call.done():
+                trace.started(callee.name)
         return answer
+
+
+async def _first_good(asked: "Collection[asyncio.Task[Response]]") -> Response:
+    """The first answer below 500. Raises StoreDown."""
+    waiting = set(asked)
+    while (answer := _good(asked)) is None:
+        if not waiting:
+            raise StoreDown("no store node of the region could serve, however often it was asked")
+        _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    return answer
 
 
 def _good(asked: "Iterable[asyncio.Task[Response]]") -> Response | None:

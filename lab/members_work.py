@@ -6,13 +6,9 @@ from typing import Any, TypeVar
 
 from .options import HEALTHY, Options
 
-LINE_S = 0.2  # whoever waited longer would be given up on by the gateway before it had an answer
+LINE_S = 0.1  # with twice that a gateway would have given up before there was an answer
 RETRY_AFTER = {"retry-after": "1"}
 _T = TypeVar("_T")
-
-
-class Busy(Exception):
-    """So much waits already that an answer would come too late."""
 
 
 class Work:
@@ -28,10 +24,15 @@ class Work:
         self._workers = asyncio.Semaphore(options.workers) if options.workers else None
         self._jobs: set[asyncio.Task[Any]] = set()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits already that who comes now is to be turned away."""
+        return self._options.sheds and self._free_at - self._clock() > LINE_S
+
     async def through(self, act: Coroutine[Any, Any, _T]) -> _T:
         """What ``act``, a request's, comes to: when its work is done and, where they are counted, a worker is free.
 
-        What stands in the workers' line is done when its turn comes, even for those who have gone. Raises Busy.
+        What stands in the workers' line is done when its turn comes, even for those who have gone.
         """
         if self._workers is None:
             return await self._done_for(act)
@@ -53,19 +54,16 @@ class Work:
             return await self._done_for(act)
 
     async def of_a_miss(self) -> None:
-        """The work to put together what was not cached. Raises Busy."""
+        """The work to put together what was not cached."""
         await self._do(self._options.miss_cost)
 
     async def _do(self, requests: float) -> None:
         now = self._clock()
-        wait_s = max(self._free_at - now, 0.0)
-        if self._options.sheds and wait_s > LINE_S:
-            raise Busy(f"{wait_s:.2f} s of work wait here already; try again")
-        self._free_at = now + wait_s + requests / self._options.capacity_rps
+        self._free_at = max(self._free_at, now) + requests / self._options.capacity_rps
         await asyncio.sleep(self._free_at - now)
 
     def _heard_of(self, job: "asyncio.Task[Any]") -> None:
-        """Heard of, though nobody may wait for it any longer."""
+        """Though nobody may wait for it any longer."""
         self._jobs.discard(job)
         if not job.cancelled():
             job.exception()

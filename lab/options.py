@@ -17,15 +17,15 @@ class Options:
     Members: ``own_stores`` (reads and writes in its own region), ``clock_ahead_s`` (stamps writes with its own clock,
     which is so far ahead, instead of the device's; 0: the device's), ``capacity_rps`` (requests a second it can do),
     ``miss_cost`` (how many requests' work it is to put together what is not cached), ``workers`` (so many requests are
-    worked on at once, the others stand in line however long; 0: all are), ``asks_again_s`` (a store that has not
-    answered within that is asked again, and again, while it works on the first; 0: never), ``sessions_in_memory``
+    worked on at once, the others stand in line however long; 0: all are), ``asks_again`` (a store that
+    has not answered at once is asked again, so often at the same time; 0: it is waited for), ``sessions_in_memory``
     (the node which opened a session is the only one that knows it).
     Both of these: ``gives_up`` (a call that takes too long is given up, and the next one tried), ``sheds`` (what cannot
     be done in time is turned away at once).
     Stores: ``keeps_hints`` (what another region's replica did not take is kept for it, and missed rows are repaired),
     ``quorum_zone`` (letter: the zone whose replica must be of every quorum; empty: any two are one).
     Queues: ``retention_s`` (how long a message waits to be fetched).
-    Users: ``sticky_share`` (that of the subnets whose resolvers ignore TTLs).
+    Users: ``sticky_share`` (that of the subnets whose resolvers ignore TTLs), ``sticky_s`` (they keep answers so long).
     """
 
     members_zones: str = ""
@@ -36,7 +36,7 @@ class Options:
     capacity_rps: float = 250.0
     miss_cost: float = 1.0
     workers: int = 0
-    asks_again_s: float = 0.0
+    asks_again: int = 0
     sessions_in_memory: bool = False
     gives_up: bool = True
     sheds: bool = True
@@ -44,6 +44,7 @@ class Options:
     quorum_zone: str = ""
     retention_s: float = 4 * 86_400.0
     sticky_share: float = 0.0
+    sticky_s: float = 600.0
 
     @classmethod
     def of(cls, node: str, changes: Changes) -> "Options":

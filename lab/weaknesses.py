@@ -78,21 +78,21 @@ _ALL = (
     ),
     Weakness(
         "no-timeouts",
-        "latency --service store --share 15% --delay constant:2s --error-share 0%",
+        "latency --service store --share 25% --delay constant:2s --error-share 0%",
         "gateways and members wait for an answer for as long as it takes",
         "gateways and members: how long they wait for whom they call, and what they do then",
         {"gateway": {"gives_up": False}, "members": {"gives_up": False}},
     ),
     Weakness(
         "retry-storm",
-        "latency --service store --share 100% --delay constant:60ms --error-share 0%",
-        "members ask a store again every 30 ms until it has answered, up to 12 times",
+        "latency --service store --share 50% --delay constant:150ms --error-share 0%",
+        "members make a call to a store ten times over when it has not answered within 30 ms",
         "members: when a call to a store is made again, how often, and whether anything bounds it",
-        {"members": {"asks_again_s": 0.03}},
+        {"members": {"asks_again": 10}},
     ),
     Weakness(
         "unbounded-queue",
-        "latency --service store --share 100% --delay constant:60ms --error-share 0%",
+        "latency --service store --share 50% --delay constant:150ms --error-share 0%",
         "members work on two requests at a time and let all others wait in line, however long, even those given up",
         "members: how many requests wait in line, what bounds the line, and what becomes of those given up",
         {"members": {"workers": 2, "sheds": False}},
@@ -100,16 +100,16 @@ _ALL = (
     Weakness(
         "no-shedding",
         "kong --region east --hard",
-        "what is not cached is fifteen times the work, and neither gateways nor members turn away what is too much",
+        "what is not cached is seven times the work, and neither gateways nor members turn away what is too much",
         "gateways and members: the limit above which they shed, and caches that are cold for users who were moved",
-        {"gateway": {"sheds": False}, "members": {"sheds": False, "miss_cost": 15.0}},
+        {"gateway": {"sheds": False}, "members": {"sheds": False, "miss_cost": 7.0}},
     ),
     Weakness(
         "too-little-headroom",
         "kong --region east --force-headroom",
         "the members of west can do little more than what their own users ask for",
         "members of west: capacity beside the load of both regions",
-        {"members-west": {"capacity_rps": 45.0}},
+        {"members-west": {"capacity_rps": 50.0}},
     ),
     Weakness(
         "session-in-memory",
@@ -121,9 +121,9 @@ _ALL = (
     Weakness(
         "stragglers-fail",
         "kong --region east",
-        "gateways redirect stragglers to a port of the other region's gateways where nobody listens",
+        "gateways redirect stragglers to a port where nobody listens; a fifth of the users straggle",
         "gateways: where they send users whom the DNS leads elsewhere by now, and whether they arrive",
-        {"gateway": {"redirect_port": 8443}},
+        {"gateway": {"redirect_port": 8443}, "users": {"sticky_share": 0.2, "sticky_s": 8.0}},
     ),
     Weakness(
         "failover-mode-ignored",

@@ -45,6 +45,10 @@ class Exposed(Protocol):
         """Requests that reached across this link."""
         ...
 
+    def count_failed(self, *, source: str = "", target: str = "") -> int:
+        """Calls of this node, or to this node, that came to nothing."""
+        ...
+
     def count_mark(self, mark: str) -> int:
         """Requests that a request fault of this mark hit."""
         ...

@@ -19,7 +19,7 @@ from simian.inject import LOOK_EVERY_S, Injection
 from simian.journal import Entry
 from simian.monkey import Monkey
 from simian.plan import Plan, by_hand, propose
-from simian.recover import READY_WITHIN_S, Recovery, in_order
+from simian.recover import QUARANTINE_S, READY_WITHIN_S, Recovery, in_order
 from simian.request import RunRequest
 from simian.steady_state import CheckVerdict, Exposure, SteadyState
 from simian.topology import Topology
@@ -99,6 +99,7 @@ class Runner:
     def _plan(self) -> None:
         self._enter("plan")
         self.topology = snapshot.topology_of(self.tools.world, self.request.system)
+        self.steady.place(self.topology.nodes)
         if self.monkey is None:
             self.plan = by_hand(self.request.stages, self.topology, self.request.seed)
         else:
@@ -205,10 +206,11 @@ class Runner:
         for undone in parts:
             if self.outcome == "completed":
                 self._ease(undone)
-            recovery.undo_stage(undone)
+            recovery.undo_stage([self.entries[entry.n - 1] for entry in undone])  # easing may have left a doubt
             self.attention.moment("undone", detail=undone[0].stage)
             if self.outcome == "completed" and undone is not parts[-1]:
                 self._settle(undone[0].stage)
+        recovery.outwait()
         if self.attention.writers is not None:
             self.aftermath = Aftermath(self.attention.writers, self._seen)  # from now on the regions can speak again
         self.stuck = recovery.stuck
@@ -217,8 +219,12 @@ class Runner:
     def _ease(self, entries: Sequence[Entry]) -> None:
         """Lessen step by step what can be; whatever fails here, undo is what puts things right."""
         for step in range(max(entry.fault.eases for entry in entries)):
-            calls = [partial(e.fault.ease, self.tools.world, e.mark, step) for e in entries if step < e.fault.eases]
-            if any(done.error for done in self.tools.hands.each(calls, deadline_s=EASE_DEADLINE_S)):
+            eased = [entry for entry in entries if step < entry.fault.eases]
+            calls = [partial(entry.fault.ease, self.tools.world, entry.mark, step) for entry in eased]
+            answers = self.tools.hands.each(calls, deadline_s=EASE_DEADLINE_S)
+            for entry in (e for e, done in zip(eased, answers, strict=True) if done.doubtful):
+                self.mark(entry, "doubtful", doubtful_until=self.clock.now() + QUARANTINE_S)
+            if any(done.error for done in answers):
                 return
             self.attention.moment("eased", detail=f"{entries[0].stage}, step {step + 1}")
             self._settle(entries[0].stage)

@@ -5,15 +5,17 @@
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from simian.blame import Blame
 from simian.judge import Judge, Phase, Verdict, shown
 from simian.judge_readings import ReadingsJudge
 from simian.judge_users import UsersJudge
 from simian.probe import AbortCondition, Check, FeedLost, Observation, Slice
-from simian.tally import Coverage, Exposure, Hops
+from simian.tally import Coverage, Exposure
+from simian.topology import Node
 
 __all__ = ["CheckVerdict", "Exposure", "Phase", "SteadyState", "Verdict"]
 
@@ -55,7 +57,7 @@ class SteadyState:
             raise ValueError(f"checks need names of their own, and abort conditions one of them: {unknown}")
         self._aborts = tuple(aborts)
         self._phase: Phase = "baseline"
-        self._hops = Hops()
+        self._blame = Blame()
         self._coverage = Coverage()
         self._during: tuple[float, float] | None = None
         self._after_since: float | None = None
@@ -65,6 +67,10 @@ class SteadyState:
     def enter(self, phase: Phase) -> None:
         """From now on what is taken belongs to this phase."""
         self._phase = phase
+
+    def place(self, nodes: Iterable[Node]) -> None:
+        """Tell which node is where, so that calls across regions are known as such."""
+        self._blame.place(nodes)
 
     def again(self, phase: Phase) -> None:
         """Begin this phase anew: what was seen in it so far is forgotten."""
@@ -76,11 +82,12 @@ class SteadyState:
         """Count an observation."""
         if isinstance(seen, Slice):
             self._coverage.take(seen)
+            if self._phase in ("baseline", "during"):
+                self._blame.take(self._phase, seen)
             if self._phase == "after" and self._after_since is None:
                 self._after_since = seen.start
             if self._phase == "during":
                 self._during = (self._during[0] if self._during else seen.start, seen.end)
-                self._hops.take(seen.hops)
         elif isinstance(seen, FeedLost):
             self._lost_at = max(self._lost_at, seen.at)
             if self._phase == "during":
@@ -176,29 +183,17 @@ class SteadyState:
 
     def _where(self, judge: Judge) -> str:
         places = [judge.where()]
-        if isinstance(judge, UsersJudge) and self._hops.failed:
-            places.append(f"calls that failed most: {self._hops.told()}")
+        if isinstance(judge, UsersJudge):
+            places += self._blame.places()
         return "; ".join(filter(None, places))
 
     def _hint(self, judge: Judge) -> str:
         if not isinstance(judge, UsersJudge):
             return f"ask the same by hand ({judge.where()}) and read the log of what answers there"
-        worst = self._hops.worst()
-        culprit = f"{worst[0]} when a call to {worst[1]} fails" if worst else "the services on the way, none said why"
-        return _HINTS.get(judge.metric.name, _SLOW).format(culprit=culprit)
+        return self._blame.hint(judge.metric.name)
 
 
 def _shortfall(judge: Judge, phase: Phase) -> str:
     told = f"{judge.check.name}: {shown(judge.value(phase), judge.unit)}, {judge.count(phase)} seen"
     wanted = judge.check.tolerance.text
     return f"{told}; right would be {wanted}" if judge.holds_now(phase) is False else f"{told}, too few for {wanted}"
-
-
-_SLOW = "look at {culprit}: time-outs longer than users wait, or tries one after the other, add up to such latency"
-_HINTS = {
-    "success_share": "look at {culprit}: it should try another in time, or do without",
-    "first_try_share": "look at {culprit}: users succeed only because they try again",
-    "calls_per_request": "look at {culprit}: tries at every layer multiply; let one layer try again, with a budget",
-    "shed_share": "look at the gateways' concurrency limits and at the capacity that is left",
-    "served_share": "look at where DNS and the gateways send users: weights, TTL, failover mode",
-}

@@ -178,6 +178,10 @@ class Exposure:
         """Calls that reached across this link (``simian.topology.Link``)."""
         return sum(count for hop, count in self._hops.taken.items() if _crosses(hop, link.source, link.target))
 
+    def count_failed(self, *, source: str = "", target: str = "") -> int:
+        """Calls of this node, or to this node, that came to nothing."""
+        return sum(n for hop, n in self._hops.failed.items() if source in ("", hop[0]) and target in ("", hop[1]))
+
     def count_mark(self, mark: str) -> int:
         """Answers that a request fault of this mark touched."""
         return self._marks[mark]

@@ -34,6 +34,7 @@ LAYERS: list[set[str]] = [
         "journal",
         "fields",
         "tally",
+        "blame",
         "judge",
         "judge_users",
         "judge_readings",

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from simian.cusum import Cusum
 from simian.histogram import Histogram
 from simian.probe import AbortCondition, Check, CheckReading, FeedLost, Observation, Row, Slice, Tolerance
 from simian.steady_state import CheckVerdict, Exposure, SteadyState
-from simian.topology import Link
+from simian.topology import Link, Node
 
 PLAY = {"users": "success_share", "kind": "play"}
 
@@ -162,6 +163,42 @@ def test_tries_upon_tries_are_seen_as_calls_made_for_each_request() -> None:
     assert found.seen == "6 over 1000 requests; right would be <= 1.5 x baseline"
     assert "members-east-a>store-east-a (3000 of 4000)" in found.where
     assert "tries at every layer multiply" in found.hint
+
+
+def _nodes() -> list[Node]:
+    places = {"gateway-east-a": "east", "gateway-west-a": "west", "members-east-a": "east", "store-west-a": "west"}
+    return [Node(name, name.partition("-")[0], region, None) for name, region in places.items()]
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ("members-east-a>store-west-a", True),
+        ("members-east-a>store-west-a~", False),  # not waited for
+        ("gateway-east-a>gateway-west-a", False),  # how users are moved
+        ("gateway-east-a>members-east-a", False),
+    ],
+)
+def test_calls_to_another_region_that_users_wait_for_are_named_as_what_to_look_at(before: str, told: bool) -> None:
+    feed, state = Feed(), SteadyState([users(PLAY, ">= 99.9 %")])
+    state.place(_nodes())
+    state.enter("baseline")
+    for one in feed.seconds(5, row(20), hops={before: 20}):
+        state.take(one)
+    state.enter("during")
+    for one in feed.seconds(20, row(10, 10), hops={"gateway-east-a>members-east-a!": 10}):
+        state.take(one)
+    found = verdict(state)
+    assert ("users waited for, before any fault: members-east-a>store-west-a (500)" in found.where) is told
+    assert found.hint.startswith("look at members-east-a: " if told else "look at gateway-east-a when")
+
+
+def test_answers_that_no_other_node_would_give_differently_point_at_what_gives_them() -> None:
+    feed = Feed()
+    during = [replace(one, errors={"status_401": 3, "timeout": 1}) for one in feed.seconds(20, row(10, 10))]
+    found = verdict(life([users(PLAY, ">= 99.9 %")], feed.seconds(5, row(20)), during))
+    assert "what tries met: status_401 (300), timeout (100)" in found.where
+    assert "what answers 401" in found.hint
 
 
 def test_where_users_are_served_is_a_share_too() -> None:
@@ -468,6 +505,8 @@ def test_exposure_counts_nodes_links_and_marks_since_the_moment() -> None:
     assert exposure.count_node("gateway-east-a") == 10
     assert exposure.count_node("members-east-b") == 4
     assert exposure.count_node("members-east") == 0
+    assert exposure.count_failed(target="members-east-b") == exposure.count_failed(source="gateway-east-a") == 4
+    assert exposure.count_failed(target="queue-east") == exposure.count_failed(source="members-east-b") == 0
     assert exposure.count_mark("simian.r.1") == 14
     assert exposure.count_mark("simian.r.2") == 0
 

@@ -198,6 +198,11 @@ class RequestDelay(RequestFault):
         """A delay for a share of the requests."""
         return Rule(mark, self.side, self.share, self.seed, delay=self.by, callee=self.callee, expires_in_s=LIFETIME_S)
 
+    def exposure(self, exposed: Exposed, topology: Topology, mark: str) -> int:
+        """Users' requests that were hit; of those nobody waited for, which bring no mark back, the calls given up."""
+        given_up = {"target": self.node} if self.side == "server" else {"source": self.node}
+        return exposed.count_mark(mark) or exposed.count_failed(**given_up)
+
     def harm(self, hits: list[Exchange], others: list[Exchange], control: Control) -> tuple[bool, str]:
         """Answers that were hit came later than the others by at least half of what was planned."""
         usual = [exchange.elapsed_ms for exchange in others] or [float(control.figures["median_ms"] or 0.0)]

@@ -88,7 +88,7 @@ async def _live(system: System, options: argparse.Namespace) -> None:
     tally, feed, pool = Tally(), Feed(), Pool()
     await feed.open(*system.feed)
     wire = await Wire.open(*system.dns)
-    means = Means(system, Resolver(wire, loop.time, system.sticky_share), pool)
+    means = Means(system, Resolver(wire, loop.time, system.sticky_share, system.sticky_s), pool)
     dice = random.Random(system.seed if options.seed is None else options.seed)
     crowd = devices(system.homes, options.devices)
     rate = options.rate or system.rate

@@ -11,12 +11,12 @@ from typing import Protocol, cast
 from zlib import crc32
 
 from simian.load import dnswire
+from simian.load.system import STICKY_S
 
 RESEND_S = (0.2, 0.4, 0.8)  # after each wait the packet is sent again; 1.4 s of a device's 2 s are spent at most
 OLD_AFTER_S = 0.3  # whoever has an old answer waits no longer for a new one
 STALE_FOR_S = 60.0  # so long after its TTL an old answer is better than none
 RECHECK_S = 5.0  # while the server is silent, it is asked again this often and not by each request
-STICKY_S = 600.0  # so long a resolver that ignores TTLs keeps an answer
 MOST_NAMES = 4  # servers that leave a CNAME to the client are asked on, but not for ever
 
 
@@ -123,13 +123,15 @@ class Wire(asyncio.DatagramProtocol):
 class Resolver:
     """Caches by name and subnet. ``now`` tells monotonic seconds.
 
-    A share ``sticky_share`` of the subnets, always the same ones, keeps answers for ``STICKY_S`` whatever their TTL.
+    A share ``sticky_share`` of the subnets, always the same ones, keeps answers for ``sticky_s`` whatever their TTL.
     """
 
-    def __init__(self, server: Asks, now: Callable[[], float], sticky_share: float = 0.0) -> None:
+    def __init__(
+        self, server: Asks, now: Callable[[], float], sticky_share: float = 0.0, sticky_s: float = STICKY_S
+    ) -> None:
         self._server = server
         self._now = now
-        self._sticky_share = sticky_share
+        self._sticky_share, self._sticky_s = sticky_share, sticky_s
         self._kept: dict[tuple[str, str], _Kept] = {}
         self._asking: dict[tuple[str, str], asyncio.Future[Resolution]] = {}
 
@@ -164,7 +166,7 @@ class Resolver:
 
     def _keep_s(self, subnet: str, ttl_s: float) -> float:
         sticky = crc32(subnet.encode()) < self._sticky_share * 2**32
-        return max(ttl_s, STICKY_S) if sticky else ttl_s
+        return max(ttl_s, self._sticky_s) if sticky else ttl_s
 
     def _old(self, key: tuple[str, str]) -> Resolution:
         kept, now = self._kept.get(key), self._now()

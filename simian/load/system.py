@@ -10,6 +10,7 @@ from typing import Any
 NETWORKS = ("198.18", "198.19")
 RATE = 200.0  # requests a second, where the manifest names none
 HTTP_PORT = 80
+STICKY_S = 600.0  # so long a resolver that ignores TTLs keeps an answer, unless told otherwise
 
 
 class NoManifest(Exception):
@@ -30,7 +31,7 @@ class System:
     """``homes``: region -> first two bytes of its users' subnets; ``gateways`` by the address that the DNS answers.
 
     That address is the gateway's host, or a mere name for it where all gateways share one host and differ by port only.
-    ``sticky_share``: that of the subnets whose resolvers ignore TTLs.
+    ``sticky_share``: that of the subnets whose resolvers ignore TTLs and keep answers for ``sticky_s``.
     """
 
     dns: tuple[str, int]
@@ -41,6 +42,7 @@ class System:
     seed: int
     rate: float = RATE
     sticky_share: float = 0.0
+    sticky_s: float = STICKY_S
 
     @classmethod
     def read(cls, path: Path) -> "System":
@@ -68,12 +70,13 @@ class System:
                 f"users need gateways, each with a dns_address of its own (a DNS answer holds no port), in at most "
                 f"{len(NETWORKS)} regions, not {len(gateways)} with {sorted(by_address)} in {regions}"
             )
+        habits = manifest.get("changes", {}).get("users", {})
         dns, _, name = by_name["dns"]["ask"].removeprefix("dns://").partition("/")
         return cls(
             dns=_address(dns), name=name, feed=_address(by_name["users"]["address"]),
             gateways=by_address, homes=dict(zip(regions, NETWORKS, strict=False)), seed=int(manifest["seed"]),
             rate=float(manifest.get("rate", RATE)),
-            sticky_share=float(manifest.get("changes", {}).get("users", {}).get("sticky_share", 0.0)),
+            sticky_share=float(habits.get("sticky_share", 0.0)), sticky_s=float(habits.get("sticky_s", STICKY_S)),
         )  # fmt: skip
 
     def endpoint(self, address: str) -> tuple[str, int]:

@@ -215,8 +215,8 @@ async def _takes_in_all_there_is(kit: Any, services: Any) -> bool:
 
 
 async def _can_do_little(kit: Any, services: Any) -> bool:
-    """It says so, and it is so: what thirty users ask for at once would take longer than anybody waits."""
-    answers = await _together(services, "members-west-a", [f"/play?member=m{number}" for number in range(30)])
+    """It says so, and it is so: what sixteen users ask for at once would take longer than anybody waits."""
+    answers = await _together(services, "members-west-a", [f"/play?member=m{number}" for number in range(16)])
     shed = [answer for answer in answers if getattr(answer, "headers", {}).get("retry-after")]
     told = (await services.ask("members-west-a", "GET", "/headroom")).json()["capacity_rps"]
     assert bool(shed) == (told < 100), (len(shed), told)

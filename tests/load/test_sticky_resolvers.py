@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from simian.load import dnswire
-from simian.load.resolver import STICKY_S, Resolver
-from simian.load.system import System
+from simian.load.resolver import Resolver
+from simian.load.system import STICKY_S, System
 
 NAME, TTL_S = "api.geo.lab", 5
 SUBNETS = [f"{network}.{number}.0/24" for network in ("198.18", "198.19") for number in range(256)]
@@ -38,10 +38,10 @@ class Clock:
         return self.now
 
 
-async def asked_again(share: float, after_s: float) -> int:
+async def asked_again(share: float, after_s: float, sticky_s: float = STICKY_S) -> int:
     """How many of the subnets' resolvers ask a second time when so much time has gone by."""
     server, clock = Counting(), Clock()
-    resolver = Resolver(server, clock, share)
+    resolver = Resolver(server, clock, share, sticky_s)
     for _ in range(2):
         for subnet in SUBNETS:
             await resolver.lookup(NAME, subnet)
@@ -58,14 +58,25 @@ def test_even_those_ask_again_after_ten_minutes() -> None:
     assert asyncio.run(asked_again(0.2, STICKY_S)) == len(SUBNETS)
 
 
+def test_how_long_they_keep_answers_can_be_told() -> None:
+    assert asyncio.run(asked_again(0.2, 8.0, sticky_s=8.0)) == len(SUBNETS)
+    assert asyncio.run(asked_again(0.2, 7.9, sticky_s=8.0)) < 0.9 * len(SUBNETS)
+
+
 def test_healthy_resolvers_all_ask_again() -> None:
     assert asyncio.run(asked_again(0.0, TTL_S)) == len(SUBNETS)
 
 
 @pytest.mark.parametrize(
-    ("more", "share"),
-    [({}, 0.0), ({"changes": {}}, 0.0), ({"changes": {"users": {"sticky_share": 0.2}}}, 0.2)],
-    ids=["no word of it", "healthy", "planted"],
+    ("more", "habit"),
+    [
+        ({}, (0.0, STICKY_S)),
+        ({"changes": {}}, (0.0, STICKY_S)),
+        ({"changes": {"users": {"sticky_share": 0.2}}}, (0.2, STICKY_S)),
+        ({"changes": {"users": {"sticky_share": 0.2, "sticky_s": 8}}}, (0.2, 8.0)),
+    ],
+    ids=["no word of it", "healthy", "planted", "for a while"],
 )
-def test_users_read_from_the_manifest_how_many_are_sticky(more: dict[str, Any], share: float) -> None:
-    assert System.from_json(MANIFEST | more).sticky_share == share
+def test_users_read_from_the_manifest_how_many_are_sticky(more: dict[str, Any], habit: tuple[float, float]) -> None:
+    system = System.from_json(MANIFEST | more)
+    assert (system.sticky_share, system.sticky_s) == habit

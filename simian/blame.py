@@ -1,0 +1,83 @@
+"""What users' requests tell about why they fared badly: where to look when a check on them is broken."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal
+
+from simian.probe import Slice
+from simian.tally import Hops
+from simian.topology import Node
+
+_SLOW = "look at {culprit}: time-outs longer than users wait, or tries one after the other, add up to such latency"
+_HINTS = {
+    "success_share": "look at {culprit}: it should try another in time, or do without",
+    "first_try_share": "look at {culprit}: users succeed only because they try again",
+    "calls_per_request": "look at {culprit}: tries at every layer multiply; let one layer try again, with a budget",
+    "shed_share": "look at the gateways' concurrency limits and at the capacity that is left",
+    "served_share": "look at where DNS and the gateways send users: weights, TTL, failover mode",
+}
+_NOT_WAITED_FOR = "~"
+_REFUSED = "status_4"  # what no other node would have answered differently, as far as a device knows
+_MOST_TOLD = 3
+
+
+class Blame:
+    """Calls and answers while the faults were in place, and calls between regions that were made before."""
+
+    def __init__(self) -> None:
+        self._hops, self._before = Hops(), Hops()
+        self._answers: Counter[str] = Counter()
+        self._nodes: dict[str, Node] = {}
+
+    def place(self, nodes: Iterable[Node]) -> None:
+        """Which node is where."""
+        self._nodes = {node.name: node for node in nodes}
+
+    def take(self, phase: Literal["baseline", "during"], seen: Slice) -> None:
+        """Count a slice."""
+        if phase == "during":
+            self._hops.take(seen.hops)
+            self._answers.update(seen.errors)
+        else:
+            self._before.take({hop: count for hop, count in seen.hops.items() if not hop.endswith(_NOT_WAITED_FOR)})
+
+    def places(self) -> list[str]:
+        """What stands beside the check's own where: bad answers, calls that failed, calls to another region."""
+        told = []
+        if self._answers:
+            told.append(
+                "what tries met: " + ", ".join(f"{what} ({n})" for what, n in self._answers.most_common(_MOST_TOLD))
+            )
+        if self._hops.failed:
+            told.append(f"calls that failed most: {self._hops.told(_MOST_TOLD)}")
+        if abroad := self._abroad():
+            told.append("calls to another region that users waited for, before any fault: " + ", ".join(abroad))
+        return told
+
+    def hint(self, metric: str) -> str:
+        """Where to look for what made this metric bad."""
+        if metric in ("served_share", "shed_share"):
+            return _HINTS[metric]
+        if self._abroad():
+            source, target = self._crossings()[0]
+            return f"look at {source}: users' requests wait there for {target}, in another region; keep them within one"
+        answer = next((what for what, _ in self._answers.most_common(1)), "")
+        if answer.startswith(_REFUSED):
+            status = answer.removeprefix("status_")
+            return f"look at what answers {status}: state that only one node knows (sessions, sign-in) looks like this"
+        worst = self._hops.worst()
+        culprit = f"{worst[0]} when a call to {worst[1]} fails" if worst else "the services on the way, none said why"
+        return _HINTS.get(metric, _SLOW).format(culprit=culprit)
+
+    def _abroad(self) -> list[str]:
+        return [f"{source}>{target} ({self._before.taken[source, target]})" for source, target in self._crossings()]
+
+    def _crossings(self) -> list[tuple[str, str]]:
+        """Calls between nodes of different regions, most frequent first; one gateway's to another is how users move."""
+        return [hop for hop, _ in self._before.taken.most_common() if self._crosses(*hop)][:_MOST_TOLD]
+
+    def _crosses(self, source: str, target: str) -> bool:
+        here, there = self._nodes.get(source), self._nodes.get(target)
+        if here is None or there is None or not (here.region and there.region):
+            return False
+        return here.region != there.region and here.service != there.service

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from simian.probe import Slice
-from simian.tally import Hops
+from simian.tally import USERS, Hops
 from simian.topology import Node
 
 _SLOW = "look at {culprit}: time-outs longer than users wait, or tries one after the other, add up to such latency"
@@ -61,13 +61,25 @@ class Blame:
         if self._abroad():
             source, target = self._crossings()[0]
             return f"look at {source}: users' requests wait there for {target}, in another region; keep them within one"
-        answer = next((what for what, _ in self._answers.most_common(1)), "")
-        if answer.startswith(_REFUSED):
+        if (answer := self._answer()).startswith(_REFUSED):
             status = answer.removeprefix("status_")
             return f"look at what answers {status}: state that only one node knows (sessions, sign-in) looks like this"
+        return _HINTS.get(metric, _SLOW).format(culprit=self._culprit())
+
+    def _culprit(self) -> str:
         worst = self._hops.worst()
-        culprit = f"{worst[0]} when a call to {worst[1]} fails" if worst else "the services on the way, none said why"
-        return _HINTS.get(metric, _SLOW).format(culprit=culprit)
+        if worst is None:
+            return "the services on the way, none said why"
+        source, target = worst
+        if source == USERS and self._answer() == "timeout":
+            return f"how long {target} waits for those behind it, since users give up before any call there does"
+        if source == USERS:
+            return f"{target}, where users' own tries fail, and at what sends them there"
+        return f"{source} when a call to {target} fails"
+
+    def _answer(self) -> str:
+        """What tries met most often; empty when all went well."""
+        return next((what for what, _ in self._answers.most_common(1)), "")
 
     def _abroad(self) -> list[str]:
         return [f"{source}>{target} ({self._before.taken[source, target]})" for source, target in self._crossings()]

@@ -201,6 +201,21 @@ def test_answers_that_no_other_node_would_give_differently_point_at_what_gives_t
     assert "what answers 401" in found.hint
 
 
+def test_where_users_own_tries_fail_is_what_to_look_at_and_what_sends_them_there() -> None:
+    feed = Feed()
+    during = feed.seconds(20, row(10, 10), hops={"users>127.2.1.80:8443!": 10, "users>gateway-east-a": 20})
+    found = verdict(life([users(PLAY, ">= 99.9 %")], feed.seconds(5, row(20)), during))
+    assert found.hint.startswith("look at 127.2.1.80:8443, where users' own tries fail, and at what sends them there")
+
+
+def test_users_who_give_up_before_any_call_does_point_at_how_long_calls_wait() -> None:
+    feed = Feed()
+    seconds = feed.seconds(20, row(10, 10), hops={"users>gateway-east-a!": 10, "users>gateway-east-b": 20})
+    during = [replace(one, errors={"timeout": 10}) for one in seconds]
+    found = verdict(life([users(PLAY, ">= 99.9 %")], feed.seconds(5, row(20)), during))
+    assert found.hint.startswith("look at how long gateway-east-a waits for those behind it")
+
+
 def test_where_users_are_served_is_a_share_too() -> None:
     feed = Feed()
     check = users({"users": "served_share", "region": "east", "home": "east"}, ">= 95 %", "served at home")

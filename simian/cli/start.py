@@ -169,8 +169,9 @@ def live(system: System, request: RunRequest, view: View) -> None:
         with contextlib.suppress(OSError):
             os.write(to_runner.fileno(), line.encode())  # a buffer cannot be entered twice, and signals come in pairs
 
-    to_runner.write(json.dumps(request.to_json()).encode() + b"\n")
-    to_runner.flush()  # the first line is the request: only then may a signal add its own
+    with contextlib.suppress(BrokenPipeError):  # of a runner that is dead already; it never begins, which is told below
+        to_runner.write(json.dumps(request.to_json()).encode() + b"\n")
+        to_runner.flush()  # the first line is the request: only then may a signal add its own
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, ask_to_stop)
     failed: list[str] = []
@@ -181,7 +182,20 @@ def live(system: System, request: RunRequest, view: View) -> None:
     process.wait()
     if failed:
         raise SimianError("\n".join(failed))
+    require_that_it_began(system, request.run, process.returncode)
     wait_for_guardian(system, request.run)
+
+
+def require_that_it_began(system: System, run: str, status: int) -> None:
+    """A runner that died before its run was in the journal has touched nothing. Raises SimianError."""
+    try:
+        system.journal().run_row(run)
+    except JournalError:
+        log = system.state.log("runner")
+        raise SimianError(
+            f"the runner ended (status {status}) before the run began, so nothing was touched; "
+            f"its last words are in {log}"
+        ) from None
 
 
 def wait_for_guardian(system: System, run: str) -> None:

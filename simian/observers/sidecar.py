@@ -1,15 +1,15 @@
 """Looks from inside a container's own network: a side container is put there and asks.
 
 Settings: ``{driver: sidecar, image: busybox:1.36}``, with ``url`` and ``project`` where the platform is another driver.
-The image needs ``sh``, ``cat`` and busybox's ``nc``; the target needs nothing. A node is asked at 127.0.0.1, so no cut
-and no proxy lies in between; a link is asked from its network. Users' questions (``resolve``, ``visit``) are asked from
-this machine, as the driver ``socket`` does.
+The image needs ``sh``, ``cat``, ``stty`` and busybox's ``nc``; the target needs nothing. A node is asked at 127.0.0.1,
+so no cut and no proxy lies in between; a link is asked from its network. Users' questions (``resolve``, ``visit``) are
+asked from this machine, as the driver ``socket`` does.
 
 A side container is started on need, has the label ``simian.side``, and is none of the system's nodes. It ends and is
 removed by itself when it was not used for half a minute, so nothing is left of it whatever becomes of us.
 """
 
-import struct
+import math
 import threading
 import time
 import uuid
@@ -29,12 +29,14 @@ from simian.traffic import Entrance, Visit
 from simian.world import Exchange, Side
 
 IDLE_S = 30
-_STDOUT = 1
-_HEADER = struct.Struct(">BxxxL")
 _LIVE = "touch /alive; while rm /alive 2>/dev/null; do sleep %d; done"
 # A dot when it begins, a plus when it is connected, then what comes. The question is an argument: the engine is slow to
-# hand on what is written to a program.
-_ASK = 'touch /alive; echo .; exec nc -w "$3" "$1" "$2" -e sh -c "echo + >&5; printf %b \'$4\'; exec cat >&5" 5>&1'
+# hand on what is written to a program. And it is ended in any case: nobody tells it that we no longer listen.
+_ASK = (
+    'stty -opost && echo . || exit; (sleep "$3"; kill -9 $$) >/dev/null 2>&1 & touch /alive; '
+    'exec nc -w "$3" "$1" "$2" -e sh -c "echo + >&5; printf %b \'$4\'; exec cat >&5 2>/dev/null" 5>&1'
+)
+_COMPLAINT_B = 300
 
 
 @dataclass
@@ -52,24 +54,25 @@ class Tunnel(Attempt):
         if self.sock is not None:
             raise Unsupported("a side container can ask one question on a connection; leave the size out, or use http")
         question = "".join(f"\\0{byte:03o}" for byte in data)
-        command = ["sh", "-c", _ASK, "ask", self.host, str(self.port), str(int(self.timeout_s) + 2), question]
+        command = ["sh", "-c", _ASK, "ask", self.host, str(self.port), str(math.ceil(self.timeout_s) + 1), question]
         self.sock, self._early = self.engine.talk(self.side, command)
-        self._frame_b, self._complaint = 0, b""
         # The clock starts when the side container begins: what the engine needs until then is not the target's.
         timeout_s, self.started, self.timeout_s = self.timeout_s, self.clock(), self.engine.limit_s
         self._expect_begin()
         self.started, self.timeout_s = self.clock(), timeout_s
-        if self._exactly(2) != b"+\n":
-            raise _why(self._complaint)
+        if (heard := self._exactly(2)) != b"+\n":
+            raise _why(heard + self._exactly(_COMPLAINT_B))
         self.connected = True
 
     def _expect_begin(self) -> None:
         try:
-            begun = self._exactly(2) == b".\n"
+            heard = self._exactly(2)
         except TimeoutError as error:
             raise TimedOut(f"the side container {self.side[:12]} did not begin in {self.timeout_s:g} s") from error
-        if not begun:
-            raise DriverError(f"the side container {self.side[:12]} cannot ask: {self._complaint.decode()!r}")
+        if heard != b".\n":
+            raise DriverError(
+                f"the side container {self.side[:12]} cannot ask: {heard + self._exactly(_COMPLAINT_B)!r}"
+            )
 
     def _exactly(self, count: int) -> bytes:
         """So many bytes, or fewer at the end."""
@@ -83,35 +86,14 @@ class Tunnel(Attempt):
         return bytes(buffer[: self.readinto(buffer)])
 
     def readinto(self, buffer: Any) -> int:
-        """What the other side said; complaints of the program are kept apart."""
+        """What the other side said."""
         if self.sock is None:
             self.send(b"")
-        while not self._frame_b:
-            header = self._raw(_HEADER.size)
-            if len(header) < _HEADER.size:
-                return 0
-            stream, length = _HEADER.unpack(header)
-            if stream == _STDOUT:
-                self._frame_b = length
-            else:
-                self._complaint += self._raw(length)
-        count = self._into(memoryview(buffer)[: self._frame_b])
-        self._frame_b -= count
-        return count
-
-    def _into(self, buffer: memoryview) -> int:
         if not self._early:
             return super().readinto(buffer)
         count = min(len(buffer), len(self._early))
-        buffer[:count], self._early = self._early[:count], self._early[count:]
+        memoryview(buffer)[:count], self._early = self._early[:count], self._early[count:]
         return count
-
-    def _raw(self, count: int) -> bytes:
-        heard = bytearray(count)
-        got = 0
-        while got < count and (more := self._into(memoryview(heard)[got:])):
-            got += more
-        return bytes(heard[:got])
 
 
 def _why(complaint: bytes) -> OSError:

@@ -68,10 +68,13 @@ class Engine:
         return done
 
     def talk(self, container: str, command: list[str]) -> tuple[socket.socket, bytes]:
-        """Run a program in the container: the socket of its output, in the engine's frames, and what came already."""
+        """Run a program in the container on a terminal: the socket of its output, and what came already.
+
+        Without a terminal the engine (20.10) may hand on nothing before the program ends.
+        """
 
         def begin(api: Any) -> tuple[socket.socket, bytes]:
-            stream = api.exec_start(api.exec_create(container, command)["Id"], socket=True)
+            stream = api.exec_start(api.exec_create(container, command, tty=True)["Id"], tty=True, socket=True)
             sdks, reader = stream._sock, stream._response.raw._fp.fp
             try:
                 ours = socket.socket(fileno=os.dup(stream.fileno()))  # ours alone, whatever becomes of the SDK's

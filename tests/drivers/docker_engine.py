@@ -27,7 +27,7 @@ from .conftest import PATIENCE_S, part_missing, until
 IMAGE = "simian-small:1"
 PORT = 8000
 OWNER = "simian.tests"  # a label of all that these tests make
-_PROGRAMS = ("sh", "nc", "cat", "httpd", "kill", "sleep", "touch", "rm", "head", "cut", "timeout")
+_PROGRAMS = ("sh", "nc", "cat", "httpd", "kill", "sleep", "touch", "rm", "head", "cut", "timeout", "stty")
 # Whoever asks with ?size_b=N gets so many bytes; /tmp/fault has the mark of a request fault and its status.
 _HEALTH = r"""#!/bin/sh
 read mark status 2>/dev/null < /tmp/fault
@@ -83,6 +83,15 @@ class RealEngine:
         return bytes(self.api.exec_start(made["Id"]))
 
 
+def import_image(api: Any) -> None:
+    """The small image; one that had its name is removed, unless somebody uses it."""
+    before = [each["Id"] for each in api.images(name=IMAGE)]
+    api.import_image_from_data(image(), repository=IMAGE.partition(":")[0], tag=IMAGE.partition(":")[2])
+    for each in before:
+        with suppress(docker.errors.APIError):
+            api.remove_image(each)
+
+
 @pytest.fixture(name="real_engine", scope="session")
 def real_engine_fixture() -> Iterator[RealEngine]:
     """The engine, with the small image. Skipped, or failed where it is required, without one."""
@@ -92,7 +101,7 @@ def real_engine_fixture() -> Iterator[RealEngine]:
     except DriverError as error:
         part_missing("docker", f"{error}; SIMIAN_DOCKER is the URL of an engine")
     api = docker.APIClient(base_url=url, version="auto", timeout=PATIENCE_S)
-    api.import_image_from_data(image(), repository=IMAGE.partition(":")[0], tag=IMAGE.partition(":")[2])
+    import_image(api)
     yield RealEngine(url, api)
     api.close()
 

@@ -108,7 +108,7 @@ class SocketScene:
 
 
 WAY = """
-echo 'case "$(cat /tmp/mode 2>/dev/null)" in silent) sleep 60;; slow) sleep %s;; esac; exec nc %s 8000' > /way
+echo 'case "$(cat /tmp/mode 2>/dev/null)" in silent) sleep 60;; slow) sleep %s;; esac; exec nc -w 1 %s 8000' > /way
 nc -ll -p 8000 -e sh /way & echo $! > /tmp/pid
 while :; do sleep 60; done
 """
@@ -198,7 +198,7 @@ def test_a_dead_node_is_refused(scene: Scene) -> None:
 
 def test_a_connect_through_a_proxy_to_a_dead_node_is_no_answer(scene: Scene) -> None:
     with dead(scene):
-        seen = scene.observer.exchange(scene.link)
+        seen = scene.observer.exchange(scene.link, timeout_s=10.0)  # a proxy may try for a while
     assert (seen.connected, seen.answered, seen.ok) == (True, False, False)
     assert seen.detail in ENDED_WITHOUT
 
@@ -231,7 +231,7 @@ def test_a_link_that_refuses_is_told_from_one_that_is_silent(scene: Scene) -> No
 
 
 def test_a_delay_on_the_link_shows_in_the_time_elapsed(scene: Scene) -> None:
-    before = scene.observer.exchange(scene.link).elapsed_ms
+    before = min(scene.observer.exchange(scene.link).elapsed_ms for _ in range(4))  # the best on a busy machine
     scene.delay_link()
     assert before < DELAY_MS / 2
     assert scene.observer.exchange(scene.link).elapsed_ms >= DELAY_MS

@@ -37,6 +37,11 @@ def sides(containers: SmallContainers, name: str) -> list[str]:
     return [str(one["Id"]) for one in found]
 
 
+def programs(containers: SmallContainers, side: str) -> list[str]:
+    """What runs in a side container, as the engine tells."""
+    return [str(row[-1]) for row in containers.api.top(side)["Processes"]]
+
+
 def test_a_node_out_of_its_network_answers_from_inside_and_nothing_comes_across_the_link(
     small_containers: SmallContainers, observer: SidecarObserver
 ) -> None:
@@ -75,6 +80,22 @@ def test_side_containers_are_no_nodes_and_one_does_for_many_questions(
     assert len(sides(small_containers, name)) == 1
     listed = platform_from_settings({"driver": "docker", "url": small_containers.engine.url, "limit_s": 30}, {}).nodes()
     assert not [each.name for each in listed if each.name.startswith("simian-side")]
+
+
+def test_questions_that_nobody_answers_leave_no_program_behind_and_hold_up_no_other(
+    small_containers: SmallContainers, observer: SidecarObserver, until: Until
+) -> None:
+    name = small_containers.add("web-1")
+    node = node_of(small_containers, name)
+    small_containers.api.pause(name)
+    for _ in range(4):
+        assert not observer.ask(node, timeout_s=0.2).answered
+    small_containers.api.unpause(name)
+    assert observer.ask(node, timeout_s=PATIENCE_S).ok
+    (side,) = sides(small_containers, name)
+    until(
+        lambda: [row for row in programs(small_containers, side) if "nc -w" in row or "cat" in row] == [], "all ended"
+    )
 
 
 def test_a_port_that_nobody_has_refuses(small_containers: SmallContainers, observer: SidecarObserver) -> None:

@@ -17,7 +17,7 @@ from simian.hands import Hands
 from simian.journal import Entry, Journal
 from simian.lease import LEASE_S, Lines, write_line
 from simian.owner import Owner
-from simian.recover import Recovery
+from simian.recover import QUARANTINE_S, Recovery
 from simian.world import Clock, World
 
 LOOK_S = 0.5
@@ -123,6 +123,12 @@ def entries_to_undo(held: Sequence[Entry], journal: Journal | None, run: str) ->
     return list(entries.values())
 
 
+def _as_it_may_be(entry: Entry, now: float) -> Entry:
+    """Nobody knows what the dead was about to do: a call of its may be under way that puts this in place yet."""
+    asked = entry.state == "intended" or entry.fault.eases > 0
+    return replace(entry, doubtful_until=now + QUARANTINE_S) if asked else entry
+
+
 def take_over(
     run: str,
     why: str,
@@ -136,7 +142,7 @@ def take_over(
     """Undo what a dead runner left and close its run. Returns what is stuck."""
     log = JournalLog(journal)
     crash("takeover:before")
-    stuck = Recovery(world, hands, log).undo_all(entries)
+    stuck = Recovery(world, hands, log).undo_all([_as_it_may_be(entry, world.clock.now()) for entry in entries])
     crash("takeover:undone")
     close_dead(run, why, len(entries), stuck, world.clock, journal)
     return stuck

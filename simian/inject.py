@@ -11,13 +11,12 @@ from simian.fault import Control, Evidence
 from simian.hands import Done
 from simian.journal import Entry
 from simian.plan import Stage
-from simian.recover import FaultLog
+from simian.recover import QUARANTINE_S, FaultLog
 from simian.steady_state import CheckVerdict, SteadyState
 from simian.topology import Topology
 
 INJECT_DEADLINE_S = 15.0
 EVIDENCE_DEADLINE_S = 60.0
-QUARANTINE_S = 15.0  # longer than any driver's own time limit: a call that timed out cannot land after it
 LOOK_EVERY_S = 0.5
 DRAIN_WITHIN_S = 30.0
 FEWEST_TRIES = 20  # before anything is said of a share

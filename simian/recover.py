@@ -16,6 +16,7 @@ TRIES = 4
 PAUSE_S = 0.25
 LOOK_S = 0.1
 REPEAT_S = 1.0  # how often a doubtful fault is undone again
+QUARANTINE_S = 15.0  # longer than any driver's own time limit: a call that timed out cannot land after it
 MEND = "simian recover"
 
 
@@ -51,23 +52,42 @@ class Recovery:
     idle: Callable[[], None] = _nothing
     ready_within_s: float = READY_WITHIN_S
     stuck: list[str] = field(default_factory=list)
+    _doubtful: list[Entry] = field(default_factory=list)  # as before, as far as one can see by now
+    _sure_at: dict[str, float] = field(default_factory=dict)  # by mark, not by the wall clock: that may jump
 
     def undo_all(self, entries: Sequence[Entry]) -> list[str]:
         """Undo these ``in_order``; what is of one part is as before, nodes ready, before the next one is touched.
 
         Returns what is stuck, a line each: fault, target, why, and the command that tries again.
         """
-        for stage in in_order(entries):
-            self.undo_stage(stage)
+        for part in in_order(entries):
+            self.undo_stage(part)
+        self.outwait()
         return self.stuck
 
     def undo_stage(self, entries: Sequence[Entry]) -> None:
-        """Undo these together and wait until each target is as before, or tried enough."""
+        """Undo these together and wait until each target is as before, or tried enough.
+
+        Those that are doubtful are told to be undone by ``outwait`` only, which has to follow; it comes first where
+        users are sent back, so that no late call hits what they are sent to.
+        """
+        if entries[0].fault.last:
+            self.outwait()
+        for entry in entries:
+            self._sure_at.setdefault(entry.mark, self.world.clock.elapsed() + QUARANTINE_S)
         left = self._undo(entries)
         left += self._wait_until_gone([entry for entry in entries if entry not in [e for e, _ in left]])
         for entry, why in left:
-            self.log.mark(entry, "stuck", error=why)
+            self.log.mark(entry, "stuck", error=why, doubtful_until=entry.doubtful_until)
             self.stuck.append(f'{entry.fault.kind} of {entry.fault.target}: {why}; run "{MEND}"')
+
+    def outwait(self) -> None:
+        """Undo what is doubtful again and again, until no late call can put it in place any more."""
+        while self._doubtful:
+            doubtful, self._doubtful = self._doubtful, []
+            for _ in range(round(REPEAT_S / PAUSE_S)):
+                self._pause(PAUSE_S)
+            self.undo_stage(doubtful)
 
     def _undo(self, entries: Sequence[Entry]) -> list[tuple[Entry, str]]:
         """Ask for undo, a few times where that fails. Returns what failed to the end, with the reason."""
@@ -83,12 +103,11 @@ class Recovery:
         return left
 
     def _wait_until_gone(self, entries: Sequence[Entry]) -> list[tuple[Entry, str]]:
-        """Look until each fault is gone; a doubtful one is undone again and again until its quarantine has passed."""
+        """Look until each fault is gone, and ask for undo again meanwhile: something may have come in between."""
         clock, waiting = self.world.clock, list(entries)
         until, again_at = clock.elapsed() + self.ready_within_s, clock.elapsed() + REPEAT_S
-        while waiting:
-            waiting = self._look(waiting)
-            if not waiting or (clock.elapsed() >= until and not any(self._in_quarantine(e) for e in waiting)):
+        while waiting := self._look(waiting):
+            if clock.elapsed() >= until:
                 break
             if clock.elapsed() >= again_at:
                 self._undo(waiting)
@@ -96,17 +115,17 @@ class Recovery:
             self._pause(LOOK_S)
         return [(entry, f"not as before within {self.ready_within_s:g} s") for entry in waiting]
 
-    def _look(self, waiting: list[Entry]) -> list[Entry]:
+    def _look(self, waiting: Sequence[Entry]) -> list[Entry]:
+        asked_at = self.world.clock.elapsed()
         calls = [partial(entry.fault.gone, self.world, entry.mark) for entry in waiting]
         answers = self.hands.each(calls, deadline_s=UNDO_DEADLINE_S, idle=self.idle)
         gone = [done.error is None and bool(done.value) for done in answers]
         for entry, is_gone in zip(waiting, gone, strict=True):
-            if is_gone and not self._in_quarantine(entry):
+            if is_gone and entry.doubtful_until is not None and asked_at < self._sure_at[entry.mark]:
+                self._doubtful.append(entry)
+            elif is_gone:
                 self.log.mark(entry, "undone", undone=self.world.clock.now())
-        return [e for e, is_gone in zip(waiting, gone, strict=True) if not is_gone or self._in_quarantine(e)]
-
-    def _in_quarantine(self, entry: Entry) -> bool:
-        return entry.doubtful_until is not None and self.world.clock.now() < entry.doubtful_until
+        return [entry for entry, is_gone in zip(waiting, gone, strict=True) if not is_gone]
 
     def _pause(self, seconds: float) -> None:
         self.idle()

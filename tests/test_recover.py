@@ -1,7 +1,8 @@
 """Recovery: newest first, never stopping at one failure, and not before a late call can land no more."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -12,7 +13,7 @@ from simian.fault import Fault
 from simian.hands import OneByOne
 from simian.journal import Entry
 from simian.memory import MemoryWorld, build_memory_world
-from simian.recover import TRIES, Recovery
+from simian.recover import QUARANTINE_S, TRIES, Recovery
 
 
 @dataclass
@@ -44,6 +45,26 @@ class Scripted(Fault):
     def gone(self, world: Any, mark: str) -> bool:
         self.done.append(f"look {self.node}")
         return self.gone_by(self.done.count(f"look {self.node}"))
+
+
+class SteersUsers(Scripted):
+    """One that is undone after all that are not like it."""
+
+    last = True
+
+
+@dataclass(frozen=True)
+class Jumped:
+    """A clock whose time of day somebody set anew."""
+
+    clock: Any
+    jump_s: float
+
+    def now(self) -> float:
+        return float(self.clock.now()) + self.jump_s
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.clock, name)
 
 
 def entry(n: int, fault: Fault, stage: str = "s", state: str = "injected", until: float | None = None) -> Entry:
@@ -98,7 +119,7 @@ def test_a_stuck_fault_is_named_with_target_reason_and_command() -> None:
     memory.state.nodes["store-east-a"].start_delay_s = 1e6
     [line] = recovery(notes, memory, ready_within_s=5.0).undo_all([entry(1, Kill("store-east-a"))])
     assert line == 'kill of store-east-a: not as before within 5 s; run "simian recover"'
-    assert notes.told == [(1, "stuck", {"error": "not as before within 5 s"})]
+    assert notes.told == [(1, "stuck", {"error": "not as before within 5 s", "doubtful_until": None})]
 
 
 def test_a_later_stage_is_as_before_when_an_earlier_one_is_touched() -> None:
@@ -126,9 +147,9 @@ def test_a_stage_that_is_stuck_does_not_keep_the_earlier_ones_broken() -> None:
 def test_a_doubtful_fault_is_undone_again_until_its_quarantine_has_passed() -> None:
     memory, notes = build_memory_world(), Notes()
     clock, platform = memory.clock, memory.world.platform
-    until, start = clock.now() + 15.0, clock.elapsed()
+    until, start = clock.now() + QUARANTINE_S, clock.elapsed()
     for late_s in (0.3, 4.0, 9.9, 14.8):
-        clock.at(start + late_s, lambda: platform.kill("store-east-a"))
+        clock.at(start + late_s, partial(platform.kill, "store-east-a"))
     assert recovery(notes, memory).undo_all([entry(1, Kill("store-east-a"), state="doubtful", until=until)]) == []
     assert clock.now() >= until, "not before the last call can have landed"
     assert notes.of("undone") == [1], "told once"
@@ -149,9 +170,43 @@ def test_a_doubtful_fault_does_not_hold_up_its_neighbours() -> None:
 
 def test_a_quarantine_longer_than_the_patience_is_waited_for() -> None:
     memory, notes = build_memory_world(), Notes()
-    until = memory.clock.now() + 30.0
-    assert recovery(notes, memory, ready_within_s=2.0).undo_all([entry(1, Scripted("n"), until=until)]) == []
+    assert recovery(notes, memory, ready_within_s=2.0).undo_all([entry(1, Scripted("n"), until=1.0)]) == []
     assert notes.of("undone") == [1]
+    assert memory.clock.elapsed() >= QUARANTINE_S
+
+
+def test_a_doubtful_fault_does_not_hold_up_earlier_stages_but_the_return_of_users() -> None:
+    memory, notes = build_memory_world(), Notes()
+    start = memory.clock.now()
+    entries = [
+        entry(1, SteersUsers("users"), "one"),
+        entry(2, Scripted("sure"), "two"),
+        entry(3, Scripted("doubtful"), "three", until=start),
+    ]
+    recovery(notes, memory).undo_all(entries)
+    told = {n: facts["undone"] for n, _, facts in notes.told}
+    assert told[2] == start
+    assert told[3] >= start + QUARANTINE_S  # type: ignore[operator]
+    assert told[1] >= told[3]  # type: ignore[operator]
+
+
+def test_a_wall_clock_that_jumps_makes_no_quarantine_longer_or_shorter() -> None:
+    for jump_s in (-3_600.0, 3_600.0):
+        memory, notes = build_memory_world(), Notes()
+        clock, platform = memory.clock, memory.world.platform
+        until = clock.now() + QUARANTINE_S
+        jumped = replace(memory.world, clock=Jumped(clock, jump_s))
+        clock.at(clock.elapsed() + 14.8, partial(platform.kill, "store-east-a"))
+        Recovery(jumped, OneByOne(Random(1)), notes).undo_all([entry(1, Kill("store-east-a"), until=until)])
+        assert notes.of("undone") == [1]
+        assert platform.ready("store-east-a")
+        assert QUARANTINE_S <= clock.elapsed() < QUARANTINE_S + 5.0
+
+
+def test_a_fault_that_is_stuck_stays_doubtful_for_the_next_recovery() -> None:
+    notes = Notes()
+    recovery(notes).undo_all([entry(1, Scripted("n", [], _fails), state="doubtful", until=9.0)])
+    assert notes.told == [(1, "stuck", {"error": "the engine is gone", "doubtful_until": 9.0})]
 
 
 def test_the_lease_is_renewed_all_the_while() -> None:

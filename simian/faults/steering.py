@@ -175,20 +175,21 @@ class Shift(SteeringFault):
 
     def ease(self, world: World, mark: str, step: int) -> None:
         """Send some of them home, once it can serve."""
-        self._refuse_the_dead(world)
+        if why := self._why_not_back(world):
+            raise DriverError(why)
         world.steering.shift(self.home, mark, self.steps_back[step])
 
     def undo(self, world: World, mark: str) -> None:
         """Send them where they were, once that can serve. Raises DriverError while it cannot."""
-        if not self.gone(world, mark):
-            self._refuse_the_dead(world)
-            world.steering.unshift(self.home, mark)
+        why = self._why_not_back(world)
+        if not why:
+            world.steering.unshift(self.home, mark)  # also where nothing is to be seen of it: a look may be an old one
+        elif not self.gone(world, mark):
+            raise DriverError(why)
 
-    def _refuse_the_dead(self, world: World) -> None:
-        why = not_alive(world, self.needs)
-        if why:
-            where = ", ".join(self.left)
-            raise DriverError(f"users of {self.home} are not sent back to {where}, which cannot serve them: {why}")
+    def _why_not_back(self, world: World) -> str:
+        why, where = not_alive(world, self.needs), ", ".join(self.left)
+        return f"users of {self.home} are not sent back to {where}, which cannot serve them: {why}" if why else ""
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,7 @@ class ModesFault(SteeringFault):
     """What the faults of gateways' modes share. ``was``: the modes before, by gateway, taken in ``prepare``."""
 
     region: str
+    was: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     aim = "region"
     soft: ClassVar[bool] = True
 
@@ -215,6 +217,10 @@ class ModesFault(SteeringFault):
         taken = [f"{gateway} by {owner}" for gateway, owner in owners.items() if owner]
         refuse_unless(not taken, f"{self.kind} of {self.region} is set already: {', '.join(taken)}; undo that first")
 
+    def _unset(self, world: World, mark: str) -> None:
+        """Also where nothing is to be seen of it: a look may be an old one."""
+        world.steering.unset(self.region, mark, {name: modes_from(plain) for name, plain in self.was.items()})
+
 
 @fault("failover_mode")
 @dataclass(frozen=True)
@@ -222,7 +228,6 @@ class FailoverMode(ModesFault):
     """The gateways of a region serve users of these homes instead of taking them home."""
 
     homes: Sequence[str]
-    was: Mapping[str, Any] = field(default_factory=dict)
     needs: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -257,14 +262,13 @@ class FailoverMode(ModesFault):
 
     def undo(self, world: World, mark: str) -> None:
         """As it was before; not while users are sent here whose home is dead."""
-        if self.gone(world, mark):
-            return
         shares = world.steering.shares() if not world.steering.unsupported("shift") else {}
         here = [home for home in self.homes if shares.get(home, {}).get(self.region, 0.0) > 0]
         why = not_alive(world, self.needs) if here else ""
-        if why:
+        if not why:
+            self._unset(world, mark)
+        elif not self.gone(world, mark):
             raise DriverError(f"users of {', '.join(here)} are served in {self.region}, and cannot be at home: {why}")
-        world.steering.unset(self.region, mark, {name: modes_from(plain) for name, plain in self.was.items()})
 
 
 @fault("misrouted")
@@ -274,7 +278,6 @@ class Misrouted(ModesFault):
 
     mode: Misroute = "redirect"
     own: bool = True
-    was: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _plain_lists(self)
@@ -317,8 +320,7 @@ class Misrouted(ModesFault):
 
     def undo(self, world: World, mark: str) -> None:
         """As it was before."""
-        if not self.gone(world, mark):
-            world.steering.unset(self.region, mark, {name: modes_from(plain) for name, plain in self.was.items()})
+        self._unset(world, mark)
 
 
 def _plain_lists(given: Any) -> None:

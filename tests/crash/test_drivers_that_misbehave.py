@@ -87,9 +87,6 @@ def test_wherever_a_runner_dies_among_bad_drivers_clean_is_said_only_of_what_is(
     )
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an intent whose call timed out right before the death is not kept in quarantine by recovery"
-)
 def test_a_call_that_timed_out_right_before_the_death_is_waited_for(quick: Path) -> None:
     """Between the time-out and its mark in the journal lies a moment, and the call lands after the recovery."""
     sim, file = Simulation.seeded(0), quick / "journal.db"

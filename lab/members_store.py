@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
@@ -15,7 +16,6 @@ from .trace import Trace
 
 TRY_S = 0.2
 PATIENT_S = 60.0  # of a client that does not give up
-HASTE_S = 0.03  # of one that asks again and again
 DEEP_TRY_S = 2.0
 
 
@@ -90,9 +90,9 @@ class StoreClient:
 
 
 class HastyStoreClient(StoreClient):
-    """One that makes a call anew, all over and ``times`` at once, when the first answer is not there at once.
+    """One that makes a call which was answered with an error anew, at all nodes and ``times`` at once.
 
-    Nobody takes back what was asked: whether anyone waits or not, every call is worked on. That is a retry storm.
+    Nobody takes back what was asked: every call is worked on, whether anyone waits for it or not. That is a storm.
     """
 
     def __init__(self, caller: Caller, callees: Sequence[Callee], *, times: int) -> None:
@@ -100,20 +100,18 @@ class HastyStoreClient(StoreClient):
         self._times = times
 
     async def _ask(self, trace: Trace, method: str, path: str, body: bytes = b"", timeout_s: float = 0.0) -> Response:
-        asked: dict[asyncio.Task[Response], Callee] = {}
+        def call(callee: Callee) -> Coroutine[Any, Any, Response]:
+            return self._caller.call(trace, callee, method, path, body=body, timeout_s=timeout_s or self._try_s)
 
-        def ask(callee: Callee) -> None:
-            call = self._caller.call(trace, callee, method, path, body=body, timeout_s=timeout_s or self._try_s)
-            asked[asyncio.get_running_loop().create_task(call)] = callee
-
-        ask(self._callees[0])
-        await asyncio.wait(asked, timeout=HASTE_S)
-        if _good(asked) is None:
-            for callee in islice(cycle(self._callees), self._times):
-                ask(callee)
+        with suppress(HttpError):
+            answer = await call(self._callees[0])
+            if answer.status < 500:
+                return answer
+        again = list(islice(cycle(self._callees), self._times))
+        asked = {asyncio.get_running_loop().create_task(call(callee)): callee for callee in again}
         answer = await _first_good(asked)
-        for call, callee in asked.items():
-            if not call.done():
+        for task, callee in asked.items():
+            if not task.done():
                 trace.started(callee.name)
         return answer
 

@@ -17,9 +17,9 @@ class Options:
     Members: ``own_stores`` (reads and writes in its own region), ``clock_ahead_s`` (stamps writes with its own clock,
     which is so far ahead, instead of the device's; 0: the device's), ``capacity_rps`` (requests a second it can do),
     ``miss_cost`` (how many requests' work it is to put together what is not cached), ``workers`` (so many requests are
-    worked on at once, the others stand in line however long; 0: all are), ``asks_again`` (a store that
-    has not answered at once is asked again, so often at the same time; 0: it is waited for), ``sessions_in_memory``
-    (the node which opened a session is the only one that knows it).
+    worked on at once, the others stand in line however long; 0: all are), ``asks_again`` (a call that a store answers
+    with an error is made anew, so often at the same time; 0: one after the other), ``sessions_in_memory`` (the node
+    which opened a session is the only one that knows it).
     Both of these: ``gives_up`` (a call that takes too long is given up, and the next one tried), ``sheds`` (what cannot
     be done in time is turned away at once).
     Stores: ``keeps_hints`` (what another region's replica did not take is kept for it, and missed rows are repaired),

@@ -85,10 +85,10 @@ _ALL = (
     ),
     Weakness(
         "retry-storm",
-        "latency --service store --share 50% --delay constant:150ms --error-share 0%",
-        "members make a call to a store ten times over when it has not answered within 30 ms",
+        "latency --service store --share 0% --error-share 40%",
+        "members make a call that a store answers with an error sixteen times over, all at once",
         "members: when a call to a store is made again, how often, and whether anything bounds it",
-        {"members": {"asks_again": 10}},
+        {"members": {"asks_again": 16}},
     ),
     Weakness(
         "unbounded-queue",

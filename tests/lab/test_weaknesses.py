@@ -168,10 +168,12 @@ async def _waits_as_long_as_it_takes(kit: Any, services: Any) -> bool:
 
 
 async def _asks_again_and_again(kit: Any, services: Any) -> bool:
-    await _slow(services, "constant:150ms", *kit.of_region(kit.layout, "east", "store"))
-    answer = await services.ask("members-east-a", "GET", "/play?member=m")
-    calls = [hop for hop in answer.headers["x-lab-trace"].split(",") if hop.startswith("members-east-a>store")]
-    return len(calls) > 6  # one for the profile, one for the history; each of three nodes at most
+    rule = {"side": "client", "callee": "store", "share": 1.0, "seed": 1, "status": 503}
+    node = "members-east-a"
+    assert (await services.admin(node, "PUT", "/simian/faults/t.1", json.dumps(rule).encode())).status == 204
+    answer = await services.ask(node, "GET", "/continue?member=m")
+    calls = [hop for hop in answer.headers["x-lab-trace"].split(",") if hop.startswith(f"{node}>store")]
+    return len(calls) > 3  # each of the three nodes once
 
 
 async def _works_for_those_who_have_gone(kit: Any, services: Any) -> bool:

@@ -144,7 +144,7 @@ class Members:
         if cached is not None:
             found: dict[str, Any] = json.loads(cached)
             return found
-        await self._work.of_a_miss()
+        await self._work.more()
         started = time.monotonic()
         stored = await self._store.get(key, trace)
         shown = {"value": value_or_default(key, stored), "timestamp_us": stored.timestamp_us}

@@ -12,8 +12,9 @@ _T = TypeVar("_T")
 
 
 class Work:
-    """One node's processor: a request is ``1 / capacity_rps`` seconds of it, what is not cached ``miss_cost`` as much.
+    """One node's processor. A request is ``1 / capacity_rps`` seconds of it; so is putting together what no cache had.
 
+    A node that thrashes takes a share of ``thrash`` longer over each for every other one that waits.
     What is begun is paid for, whoever has given up meanwhile. The load is the lab's, not this machine's: it is slept.
     """
 
@@ -21,6 +22,7 @@ class Work:
         self._options = options
         self._clock = clock or asyncio.get_running_loop().time
         self._free_at = 0.0
+        self._waiting = 0
         self._workers = asyncio.Semaphore(options.workers) if options.workers else None
         self._jobs: set[asyncio.Task[Any]] = set()
 
@@ -43,7 +45,7 @@ class Work:
 
     async def _done_for(self, act: Coroutine[Any, Any, _T]) -> _T:
         try:
-            await self._do(1.0)
+            await self.more()
         except BaseException:
             act.close()
             raise
@@ -53,14 +55,16 @@ class Work:
         async with workers:
             return await self._done_for(act)
 
-    async def of_a_miss(self) -> None:
-        """The work to put together what was not cached."""
-        await self._do(self._options.miss_cost)
-
-    async def _do(self, requests: float) -> None:
+    async def more(self) -> None:
+        """Wait until so much work has been done as a request is, in turn."""
         now = self._clock()
-        self._free_at = max(self._free_at, now) + requests / self._options.capacity_rps
-        await asyncio.sleep(self._free_at - now)
+        self._waiting += 1
+        try:
+            work_s = (1 + self._options.thrash * (self._waiting - 1)) / self._options.capacity_rps
+            self._free_at = max(self._free_at, now) + work_s
+            await asyncio.sleep(self._free_at - now)
+        finally:
+            self._waiting -= 1
 
     def _heard_of(self, job: "asyncio.Task[Any]") -> None:
         """Though nobody may wait for it any longer."""

@@ -16,7 +16,7 @@ class Options:
     where mis-routed users are sent; 0: the one they listen on).
     Members: ``own_stores`` (reads and writes in its own region), ``clock_ahead_s`` (stamps writes with its own clock,
     which is so far ahead, instead of the device's; 0: the device's), ``capacity_rps`` (requests a second it can do),
-    ``miss_cost`` (how many requests' work it is to put together what is not cached), ``workers`` (so many requests are
+    ``thrash`` (by which share each takes longer for every other that waits), ``workers`` (so many requests are
     worked on at once, the others stand in line however long; 0: all are), ``asks_again`` (a call that a store answers
     with an error is made anew, so often at the same time; 0: one after the other), ``sessions_in_memory`` (the node
     which opened a session is the only one that knows it).
@@ -34,7 +34,7 @@ class Options:
     own_stores: bool = True
     clock_ahead_s: float = 0.0
     capacity_rps: float = 250.0
-    miss_cost: float = 1.0
+    thrash: float = 0.0
     workers: int = 0
     asks_again: int = 0
     sessions_in_memory: bool = False

@@ -100,9 +100,9 @@ _ALL = (
     Weakness(
         "no-shedding",
         "kong --region east --hard",
-        "what is not cached is seven times the work, and neither gateways nor members turn away what is too much",
+        "members thrash the more requests wait, and neither they nor the gateways turn away what is too much",
         "gateways and members: the limit above which they shed, and caches that are cold for users who were moved",
-        {"gateway": {"sheds": False}, "members": {"sheds": False, "miss_cost": 7.0}},
+        {"gateway": {"sheds": False}, "members": {"sheds": False, "capacity_rps": 75.0, "thrash": 0.1}},
     ),
     Weakness(
         "too-little-headroom",

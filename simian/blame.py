@@ -64,6 +64,8 @@ class Blame:
         if (answer := self._answer()).startswith(_REFUSED):
             status = answer.removeprefix("status_")
             return f"look at what answers {status}: state that only one node knows (sessions, sign-in) looks like this"
+        if metric != "calls_per_request" and (service := self._wholly_failing()):
+            return f"look at {service}: calls to each of its nodes fail; at what they wait for, and what waits in line"
         return _HINTS.get(metric, _SLOW).format(culprit=self._culprit())
 
     def _culprit(self) -> str:
@@ -76,6 +78,16 @@ class Blame:
         if source == USERS:
             return f"{target}, where users' own tries fail, and at what sends them there"
         return f"{source} when a call to {target} fails"
+
+    def _wholly_failing(self) -> str:
+        """The service and region of the node that fails most, when most calls to each of its nodes there fail."""
+        worst = self._hops.worst()
+        node = self._nodes.get(worst[1]) if worst else None
+        if node is None:
+            return ""
+        peers = [one.name for one in self._nodes.values() if (one.service, one.region) == (node.service, node.region)]
+        wholly = len(peers) > 1 and all(self._hops.failed_share(target=name) >= 0.5 for name in peers)
+        return f"{node.service} of {node.region}" if wholly else ""
 
     def _answer(self) -> str:
         """What tries met most often; empty when all went well."""

@@ -140,6 +140,11 @@ class Hops:
         """The hop that failed most, as (source, target)."""
         return self.failed.most_common(1)[0][0] if self.failed else None
 
+    def failed_share(self, *, target: str) -> float:
+        """Of the calls to this node; 0.0 when there were none."""
+        taken, failed = (sum(n for hop, n in count.items() if hop[1] == target) for count in (self.taken, self.failed))
+        return failed / taken if taken else 0.0
+
     def told(self, most: int = 3) -> str:
         """``gateway-east-a>members-east-a (132 of 140)``, the worst first."""
         worst = self.failed.most_common(most)

@@ -216,6 +216,18 @@ def test_users_who_give_up_before_any_call_does_point_at_how_long_calls_wait() -
     assert found.hint.startswith("look at how long gateway-east-a waits for those behind it")
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_service_of_which_no_node_answers_is_what_to_look_at_itself(whole: bool) -> None:
+    feed, state = Feed(), SteadyState([users(PLAY, ">= 99.9 %")])
+    state.place([Node(f"members-east-{zone}", "members", "east", f"east-{zone}") for zone in "ab"])
+    state.enter("during")
+    hops = {"gateway-east-a>members-east-a!": 10, f"gateway-east-a>members-east-b{'!' if whole else ''}": 9}
+    for one in feed.seconds(20, row(10, 10), hops=hops):
+        state.take(one)
+    where = "members of east: calls to each" if whole else "gateway-east-a when a call to members-east-a fails"
+    assert verdict(state).hint.startswith(f"look at {where}")
+
+
 def test_where_users_are_served_is_a_share_too() -> None:
     feed = Feed()
     check = users({"users": "served_share", "region": "east", "home": "east"}, ">= 95 %", "served at home")

@@ -96,17 +96,25 @@ class Guardian:
 
 
 class JournalLog:
-    """Writes to the journal where that still works; undo does not depend on it."""
+    """Writes to the journal where that still works; undo does not depend on it, and waits for a locked one once."""
 
     def __init__(self, journal: Journal | None) -> None:
         self._journal, self.lost = journal, journal is None
+        self._pending: list[tuple[Entry, str, Mapping[str, object]]] = []
 
     def mark(self, entry: Entry, state: str, **facts: object) -> None:
         """See ``FaultLog.mark``."""
-        if self._journal is None:
-            return
+        self._pending.append((entry, state, facts))
+        if not self.lost:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Write what could not be written up to now."""
         try:
-            self._journal.mark(entry.run, entry.n, state, **facts)
+            while self._journal is not None and self._pending:
+                entry, state, facts = self._pending[0]
+                self._journal.mark(entry.run, entry.n, state, **facts)
+                self._pending.pop(0)
         except JournalError:
             self.lost = True
 
@@ -143,6 +151,7 @@ def take_over(
     log = JournalLog(journal)
     crash("takeover:before")
     stuck = Recovery(world, hands, log).undo_all([_as_it_may_be(entry, world.clock.now()) for entry in entries])
+    log.catch_up()
     crash("takeover:undone")
     close_dead(run, why, len(entries), stuck, world.clock, journal)
     return stuck

@@ -4,14 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
 from simian import Kill
-from simian.errors import DriverError
+from simian.errors import DriverError, JournalError
 from simian.fault import Fault
+from simian.guardian import take_over
 from simian.hands import OneByOne
-from simian.journal import Entry
+from simian.journal import BUSY_LIMIT_S, Entry, Journal
 from simian.memory import MemoryWorld, build_memory_world
 from simian.recover import QUARANTINE_S, TRIES, Recovery
 
@@ -201,6 +205,38 @@ def test_a_wall_clock_that_jumps_makes_no_quarantine_longer_or_shorter() -> None
         assert notes.of("undone") == [1]
         assert platform.ready("store-east-a")
         assert QUARANTINE_S <= clock.elapsed() < QUARANTINE_S + 5.0
+
+
+class LockedJournal(Journal):
+    """One whose every mark waits in vain, up to some moment."""
+
+    def __init__(self, memory: MemoryWorld, until: float) -> None:
+        super().__init__(Path(":memory:"))
+        self._clock, self._until = memory.clock, until
+
+    def mark(self, run: str, n: int, state: str, **facts: object) -> None:
+        if self._clock.elapsed() < self._until:
+            self._clock.wait(BUSY_LIMIT_S)
+            raise JournalError("locked")
+        super().mark(run, n, state, **facts)
+
+
+@pytest.mark.parametrize("locked_s", [1.0, 1e6])
+def test_a_locked_journal_holds_up_undo_once_and_is_told_everything_when_it_is_free(locked_s: float) -> None:
+    memory = build_memory_world()
+    journal = LockedJournal(memory, locked_s)
+    faults = [Kill(f"store-{region}-{zone}") for region in ("east", "west") for zone in "ab"]
+    journal.begin("r", at=0.0, owner=(0, ""), request={}, world={})
+    journal.intend("r", [(n, f"stage {n}", fault, {}) for n, fault in enumerate(faults, 1)], 0.0)
+    for n, fault in enumerate(faults, 1):
+        Journal.mark(journal, "r", n, "injected")
+        fault.inject(memory.world, "")
+    began = memory.clock.elapsed()
+    hands, entries = OneByOne(Random(1)), journal.still_open("r")
+    take_over("r", "it died", entries, world=memory.world, hands=hands, journal=journal)
+    assert all(memory.world.platform.ready(fault.node) for fault in faults)
+    assert memory.clock.elapsed() - began < len(faults) * BUSY_LIMIT_S, "it waited once amid the undo, once after it"
+    assert bool(journal.with_open_faults()) == (locked_s > 1.0)
 
 
 def test_a_fault_that_is_stuck_stays_doubtful_for_the_next_recovery() -> None:

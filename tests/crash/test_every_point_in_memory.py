@@ -85,6 +85,35 @@ def test_wherever_recovery_dies_too_the_next_one_puts_everything_back(monkey: st
     assert not deaths.wrong, f"monkey {monkey}, seed {seed}:\n{deaths.wrong[0]}"
 
 
+@pytest.mark.parametrize("jump_s", [-7_200.0, 7_200.0])
+@pytest.mark.parametrize("monkey", ["latency", "hard kong"])
+def test_a_time_of_day_that_jumps_in_the_middle_of_a_run_changes_nothing(
+    monkey: str, jump_s: float, quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sim, file, at = Simulation.seeded(0), quick / "journal.db", [0.0]
+    before, clock, now = picture(sim.memory), sim.memory.clock, sim.memory.clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() + at[0])
+
+    def die(point: str, own: Path) -> None:
+        journal = reopened(file, own)
+        recover(sim.memory, journal)
+        check(sim.memory, journal, before)
+
+    deaths = Deaths(quick, 0, sim.memory, die, ["phase.observe#1", "phase.recover#1"])
+
+    def jump_or_die(name: str) -> None:
+        at[0] = jump_s if name == "phase.observe" else at[0]
+        deaths(name)
+
+    began = clock.elapsed()
+    record = live(sim, monkey, jump_or_die, file)
+    assert (record["outcome"], record["recovery"]) == ("completed", "clean"), record["reasons"]
+    assert picture(sim.memory) == before
+    assert clock.elapsed() - began < 600, "it waited for a time of day"
+    assert deaths.died == ["phase.observe#1", "phase.recover#1"]
+    assert not deaths.wrong, deaths.wrong[0]
+
+
 def test_what_is_not_put_back_would_be_noticed(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sim, file = Simulation.seeded(0), quick / "journal.db"
     before = picture(sim.memory)

@@ -7,6 +7,8 @@ import argparse
 import json
 import os
 import platform
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -61,18 +63,19 @@ class Row:
         return self.what, f"{self.ours:.4g} {self.unit}".strip(), peer, ratio, self.goal, met
 
 
-def compared(what: str, unit: str, ours: Sequence[float], peer: Sequence[float], name: str, goal: Goal) -> Row:
-    """The row of two series of the same rounds, in the same unit."""
+def compared(what: str, unit: str, ours: Sequence[float], peer: Sequence[float] | None, name: str, goal: Goal) -> Row:
+    """The row of two series of the same rounds, in the same unit; ``peer`` None: it was not there."""
+    mine = median(ours)
+    if peer is None:
+        return Row(what, unit, mine, None, "", None, (min(ours), max(ours)), str(goal), goal.met(None, mine))
     ratios = [mine / theirs for mine, theirs in zip(ours, peer, strict=True)]
-    ratio, mine = median(ratios), median(ours)
-    spread = (min(ratios), max(ratios))
+    ratio, spread = median(ratios), (min(ratios), max(ratios))
     return Row(what, unit, mine, median(peer), name, ratio, spread, str(goal), goal.met(ratio, mine))
 
 
 def alone(what: str, unit: str, ours: Sequence[float], number: float, *, most: bool = True) -> Row:
     """The row of a value that has a goal of its own and no peer."""
-    goal, mine = Goal(number, most, "ours"), median(ours)
-    return Row(what, unit, mine, None, "", None, (min(ours), max(ours)), str(goal), goal.met(None, mine))
+    return compared(what, unit, ours, None, "", Goal(number, most, "ours"))
 
 
 def interleaved(rounds: int, *measures: Callable[[], float]) -> list[list[float]]:
@@ -94,6 +97,16 @@ class Report:
     rows: list[Row] = field(default_factory=list)
     peers: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+
+    def program(self, name: str, remedy: str, *version: str) -> str | None:
+        """Where a peer's program is, by PATH; its version as it tells it. None: not there, and the report says so."""
+        found = shutil.which(name)
+        if found is None:
+            self.missing.append(f"{name} is not on PATH, so there is no ratio to it; {remedy}")
+            return None
+        told = subprocess.run([found, *version], capture_output=True, text=True) if version else None
+        self.peers[name] = (told.stdout + told.stderr).strip().splitlines()[0] if told else ""
+        return found
 
 
 def machine() -> dict[str, Any]:

@@ -1,17 +1,8 @@
 """What the benchmarks compute of what they measured."""
 
-import sys
-from pathlib import Path
 from random import Random
 
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
 
 
 def test_a_ratio_is_the_median_of_the_rounds_and_one_busy_round_does_not_move_it() -> None:
@@ -27,6 +18,13 @@ def test_a_goal_knows_its_direction(most: bool, met: bool) -> None:
 
     assert peers.compared("x", "", [3.0], [2.0], "peer", peers.Goal(1.0, most=most)).met is met
     assert peers.alone("x", "", [3.0], 2.0, most=most).met is met
+
+
+def test_without_the_peer_there_is_no_ratio_and_its_goal_is_neither_met_nor_missed() -> None:
+    import peers
+
+    row = peers.compared("x", "ms", [1.0, 3.0], None, "peer", peers.Goal(0.5))
+    assert (row.ours, row.ratio, row.met, row.cells()[2]) == (2.0, None, None, "-")
 
 
 def test_measures_take_turns_and_who_begins_changes() -> None:

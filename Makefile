@@ -33,13 +33,12 @@ fix: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-BENCHMARKS := startup guard journal
+BENCHMARKS := startup load guard journal
 
 # The peers are programs on PATH; each benchmark says how to get one that is missing.
 bench: $(STAMP)
 	@for name in $(BENCHMARKS); do echo "== $$name"; \
 	  PATH="$$PATH:$(CURDIR)/.ci/parts" $(BIN)/python benchmarks/$$name.py --json build/benchmarks/$$name.json || exit 1; done
-	@echo "== load"; $(BIN)/python benchmarks/load.py
 	@$(BIN)/python benchmarks/write_table.py build/benchmarks
 
 prove: $(STAMP)

@@ -1,33 +1,47 @@
-"""CPU of the users' client a request, beside a client of plain asyncio streams, against one server in one run.
+"""The users' client beside wrk and hey: requests a second of one core, CPU a request, and the truth about stalls.
 
-    python benchmarks/load.py [--requests 20000] [--together 8] [--rounds 5]
+    python benchmarks/load.py [--rounds 5] [--json FILE] [--quick]
 
-The server is a process of its own. The two clients take turns, ``rounds`` times; printed are the medians of the CPU
-time that this process used for a request, and their ratio (below 1: ours needs less).
+The peers are the programs on PATH (apt install wrk; go install github.com/rakyll/hey@v0.1.5). All ask one server, a
+process of its own, over so many kept connections, each as fast as it is answered; ours as the users ask, with a
+deadline for each request. The CPU is that of the client alone. Stalls: see stalls.py.
 """
 
-import argparse
 import asyncio
-import subprocess
-import sys
+import re
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from statistics import median
+from operator import attrgetter
+from typing import NamedTuple
+
+import stalls
+from loopback import HOST, PATH, server, url
+from peers import Goal, Report, Row, compared, interleaved, run, used
 
 from simian.load.client import Pool
 
-HOST = "127.77.0.1"
-SERVER = Path(__file__).parents[1] / "tests" / "load" / "small_server.py"
-REQUEST = f"GET /play?member=east-1 HTTP/1.1\r\nhost: {HOST}\r\nx-lab-home: east\r\n\r\n".encode()
+TOGETHER = 32  # connections
+REQUESTS, QUICK_REQUESTS = 40_000, 320
+SECONDS, QUICK_SECONDS = 2, 1  # of wrk, which knows no count
+DEADLINE_S = 10.0
+REQUEST = f"GET {PATH} HTTP/1.1\r\nhost: {HOST}\r\nx-lab-home: east\r\n\r\n".encode()
+GOALS = {"wrk": (Goal(0.8, most=False), Goal(1.4))}
+WRK, HEY = "apt install wrk", "go install github.com/rakyll/hey@v0.1.5"
 Client = Callable[[int, int], Awaitable[None]]
+
+
+class Cost(NamedTuple):
+    """Of one client in one round."""
+
+    per_second: float
+    cpu_us: float  # a request
 
 
 async def ours(port: int, count: int) -> None:
     """``count`` requests, one after the other, as a device makes them."""
     pool, loop = Pool(), asyncio.get_running_loop()
     for _ in range(count):
-        response = await pool.fetch(HOST, port, REQUEST, loop.time() + 0.5)
+        response = await pool.fetch(HOST, port, REQUEST, loop.time() + DEADLINE_S)
         if response.status != 200:
             raise RuntimeError(f"the server said {response.status}")
     pool.close()
@@ -38,7 +52,7 @@ async def streams(port: int, count: int) -> None:
     loop = asyncio.get_running_loop()
     reader, writer = await asyncio.open_connection(HOST, port)
     for _ in range(count):
-        async with asyncio.timeout_at(loop.time() + 0.5):
+        async with asyncio.timeout_at(loop.time() + DEADLINE_S):
             writer.write(REQUEST)
             status = int((await reader.readline()).split()[1])
             headers = {}
@@ -51,38 +65,77 @@ async def streams(port: int, count: int) -> None:
     writer.close()
 
 
-def cpu_us(client: Client, port: int, requests: int, together: int) -> float:
-    """Microseconds of this process's CPU for each request."""
+def in_here(client: Client, port: int, requests: int) -> Cost:
+    """A client that is a coroutine, by the time of this process."""
 
-    async def run() -> None:
-        await asyncio.gather(*(client(port, requests // together) for _ in range(together)))
+    async def together() -> None:
+        await asyncio.gather(*(client(port, requests // TOGETHER) for _ in range(TOGETHER)))
 
-    begin = time.process_time()
-    asyncio.run(run())
-    return 1e6 * (time.process_time() - begin) / requests
+    begin, cpu = time.perf_counter(), time.process_time()
+    asyncio.run(together())
+    taken_s, cpu_s = time.perf_counter() - begin, time.process_time() - cpu
+    return Cost(requests / taken_s, 1e6 * cpu_s / requests)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--together", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    server = subprocess.Popen([sys.executable, "-I", str(SERVER)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        port = int(server.stdout.readline())
-        rounds = [
-            [cpu_us(client, port, options.requests, options.together) for client in (ours, streams)]
-            for _ in range(options.rounds)
-        ]
-    finally:
-        server.kill()
-        server.wait()
-    mine, theirs = (median(column) for column in zip(*rounds, strict=True))
-    print(f"CPU us/request: simian.load {mine:.1f}, asyncio streams {theirs:.1f}, ratio {mine / theirs:.2f}")
+def found(pattern: str, text: str) -> float:
+    """The number that a program printed. Raises RuntimeError where it did not."""
+    match = re.search(pattern, text)
+    if match is None:
+        raise RuntimeError(f"no {pattern!r} in what the program printed: {text[:400]}")
+    return float(match[1])
+
+
+def wrk(program: str, port: int, seconds: int) -> Cost:
+    """One thread, so many connections."""
+    taken = used(program, "-t1", f"-c{TOGETHER}", f"-d{seconds}s", url(port))
+    requests = found(r"(\d+) requests in", taken.text)
+    return Cost(found(r"Requests/sec: +([\d.]+)", taken.text), 1000 * taken.cpu_ms / requests)
+
+
+def hey(program: str, port: int, requests: int) -> Cost:
+    """The same of hey, on one core."""
+    taken = used(program, "-n", str(requests), "-c", str(TOGETHER), "-cpus", "1", url(port))
+    answered = found(r"\[200\]\s+(\d+) responses", taken.text)
+    return Cost(found(r"Requests/sec:\s+([\d.]+)", taken.text), 1000 * taken.cpu_ms / answered)
+
+
+def costs(report: Report, port: int, hey_program: str | None) -> dict[str, list[Cost]]:
+    """Each client's cost in each round, by name; only of those that are there."""
+    requests, seconds = (QUICK_REQUESTS, QUICK_SECONDS) if report.quick else (REQUESTS, SECONDS)
+    measures: dict[str, Callable[[], Cost]] = {
+        "ours": lambda: in_here(ours, port, requests),
+        "asyncio streams": lambda: in_here(streams, port, requests),
+    }
+    if program := report.program("wrk", WRK, "--version"):
+        measures["wrk"] = lambda: wrk(program, port, seconds)
+    if hey_program:
+        measures["hey"] = lambda: hey(hey_program, port, requests)
+    return dict(zip(measures, interleaved(report.rounds, *measures.values()), strict=True))
+
+
+def rows(ours: list[Cost], name: str, peer: list[Cost] | None) -> list[Row]:
+    """Both figures beside that peer."""
+    per_second, cpu_us = GOALS.get(name, (None, None))
+    return [
+        compared(what, unit, list(map(take, ours)), list(map(take, peer)) if peer else None, name, goal)
+        for what, unit, take, goal in (
+            ("requests a second of one core", "", attrgetter("per_second"), per_second),
+            ("CPU a request", "us", attrgetter("cpu_us"), cpu_us),
+        )
+    ]
+
+
+def measure(report: Report) -> None:
+    """Costs first, then stalls."""
+    program = report.program("hey", HEY)
+    if program:
+        report.peers["hey"] = "v0.1.5"  # it does not tell it
+    with server() as (_, port):
+        by_name = costs(report, port, program)
+    for name in ("wrk", "hey", "asyncio streams"):
+        report.rows += rows(by_name["ours"], name, by_name.get(name))
+    stalls.measure(report, program)
 
 
 if __name__ == "__main__":
-    main()
+    run("load", __doc__, measure)

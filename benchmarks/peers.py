@@ -7,18 +7,21 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 BUILD = Path(__file__).parents[1] / "build" / "benchmarks"
 MOST_LOAD = 1.5  # above, the figures are those of a machine that does something else
 HEADINGS = ("what", "ours", "peer", "ratio", "goal", "met")
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Goal:
         return f"{self.of} {'<=' if self.most else '>='} {self.number:g}"
 
 
+def figure(value: float) -> str:
+    """Four digits, large ones whole."""
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of the table. ``spread``: least and greatest of the rounds' ratios (of ours where there is no peer)."""
@@ -56,21 +64,24 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """As the table shows it."""
-        peer = "-" if self.peer is None else f"{self.peer_name} {self.peer:.4g}"
+        peer = "-" if self.peer is None else f"{self.peer_name} {figure(self.peer)}"
         low, high = self.spread
         ratio = "-" if self.ratio is None else f"{self.ratio:.2f} ({low:.2f}..{high:.2f})"
         met = {True: "yes", False: "**no**", None: "-"}[self.met]
-        return self.what, f"{self.ours:.4g} {self.unit}".strip(), peer, ratio, self.goal, met
+        return self.what, f"{figure(self.ours)} {self.unit}".strip(), peer, ratio, self.goal, met
 
 
-def compared(what: str, unit: str, ours: Sequence[float], peer: Sequence[float] | None, name: str, goal: Goal) -> Row:
+def compared(
+    what: str, unit: str, ours: Sequence[float], peer: Sequence[float] | None, name: str, goal: Goal | None
+) -> Row:
     """The row of two series of the same rounds, in the same unit; ``peer`` None: it was not there."""
-    mine = median(ours)
-    if peer is None:
-        return Row(what, unit, mine, None, "", None, (min(ours), max(ours)), str(goal), goal.met(None, mine))
-    ratios = [mine / theirs for mine, theirs in zip(ours, peer, strict=True)]
-    ratio, spread = median(ratios), (min(ratios), max(ratios))
-    return Row(what, unit, mine, median(peer), name, ratio, spread, str(goal), goal.met(ratio, mine))
+    mine, ratio, theirs = median(ours), None, None
+    spread = min(ours), max(ours)
+    if peer is not None:
+        ratios = [one / other for one, other in zip(ours, peer, strict=True)]
+        ratio, theirs, spread = median(ratios), median(peer), (min(ratios), max(ratios))
+    met = goal.met(ratio, mine) if goal else None
+    return Row(what, unit, mine, theirs, name, ratio, spread, str(goal or "-"), met)
 
 
 def alone(what: str, unit: str, ours: Sequence[float], number: float, *, most: bool = True) -> Row:
@@ -78,14 +89,31 @@ def alone(what: str, unit: str, ours: Sequence[float], number: float, *, most: b
     return compared(what, unit, ours, None, "", Goal(number, most, "ours"))
 
 
-def interleaved(rounds: int, *measures: Callable[[], float]) -> list[list[float]]:
+def interleaved(rounds: int, *measures: Callable[[], Taken]) -> list[list[Taken]]:
     """A list for each measure; they take turns, and who begins changes with every round."""
-    taken: list[list[float]] = [[] for _ in measures]
+    taken: list[list[Taken]] = [[] for _ in measures]
     for number in range(rounds):
         order = range(len(measures)) if number % 2 == 0 else reversed(range(len(measures)))
         for index in order:
             taken[index].append(measures[index]())
     return taken
+
+
+class Used(NamedTuple):
+    """What a whole command took, in ms of the clock and of the processor, and what it printed."""
+
+    elapsed_ms: float
+    cpu_ms: float
+    text: str
+
+
+def used(*command: str, **options: Any) -> Used:
+    """Run it to its end; ``options`` are those of ``subprocess.run``. Raises CalledProcessError when it fails."""
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **options)
+    elapsed_s, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Used(1000 * elapsed_s, 1000 * cpu_s, done.stdout)
 
 
 @dataclass

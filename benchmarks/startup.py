@@ -7,15 +7,14 @@ folder with a small system and a long history, once unmeasured for caches and co
 """
 
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 
 import journal
-from peers import Goal, Report, Row, compared, interleaved, run
+from peers import Goal, Report, Row, Used, compared, interleaved, run, used
 
 # What pyproject.toml asks for, by the modules that a tool would use of it.
 EVERYTHING = (
@@ -32,49 +31,26 @@ observer: {driver: memory}
 """
 RUNS, QUICK_RUNS = 10_000, 100
 REMEDY = "make a virtual environment with chaostoolkit==1.19.0 and put its bin folder at the end of PATH"
-Times = tuple[list[float], list[float]]  # ms elapsed, ms of the processor
 
 
-def times_ms(command: tuple[str, ...], folder: str) -> tuple[float, float]:
-    """Elapsed and of the processor, of one whole command. Raises CalledProcessError when it fails."""
-    before, begin = os.times(), time.perf_counter()
-    environment = os.environ | {"SIMIAN_STATE": folder}
-    subprocess.run(command, check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
-    elapsed_s, after = time.perf_counter() - begin, os.times()
-    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
-    return 1000 * elapsed_s, 1000 * cpu_s
-
-
-def timed(commands: list[tuple[str, ...]], folder: str, rounds: int) -> list[Times]:
-    """Each command's times, a pair of lists with an entry for each round."""
-    taken: list[Times] = [([], []) for _ in commands]
-
-    def one(index: int) -> Callable[[], float]:
-        def measure() -> float:
-            for series, value in zip(taken[index], times_ms(commands[index], folder), strict=True):
-                series.append(value)
-            return 0.0
-
-        return measure
-
-    interleaved(rounds, *map(one, range(len(commands))))
-    return taken
+def command(words: tuple[str, ...], folder: str) -> Callable[[], Used]:
+    """The measure of that command, run there."""
+    return lambda: used(*words, cwd=folder, env=os.environ | {"SIMIAN_STATE": folder})
 
 
 def with_history(folder: str, runs: int) -> None:
     """Fill the history that the command line uses there."""
     Path(folder, "simian.yaml").write_text(SYSTEM)
-    times_ms(PAGE, folder)  # makes it
+    command(PAGE, folder)()  # makes it
     (file,) = Path(folder).rglob("history.db")
     journal.fill(file, runs)
 
 
-def rows(ours: Times, what: str, peer: Times | None, name: str, most: float) -> list[Row]:
-    """Elapsed, which has the goal, and the processor's time, which a busy machine disturbs less."""
-    goal = Goal(most)
+def rows(ours: list[Used], what: str, peer: list[Used] | None, name: str, most: float) -> list[Row]:
+    """Elapsed, and the processor's time, which a busy machine disturbs less."""
     return [
-        compared(f"{what}, {kind}", "ms", mine, theirs, name, goal)
-        for kind, mine, theirs in zip(("elapsed", "CPU"), ours, peer or (None, None), strict=True)
+        compared(f"{what}, {kind}", "ms", list(map(ms, ours)), list(map(ms, peer)) if peer else None, name, Goal(most))
+        for kind, ms in (("elapsed", attrgetter("elapsed_ms")), ("CPU", attrgetter("cpu_ms")))
     ]
 
 
@@ -85,8 +61,9 @@ def measure(report: Report) -> None:
     with tempfile.TemporaryDirectory() as folder:
         with_history(folder, QUICK_RUNS if report.quick else RUNS)
         commands += [(chaos, "--help")] if chaos else []
-        timed(commands, folder, 1)
-        shown, page, everything, *peer = timed(commands, folder, report.rounds)
+        measures = [command(words, folder) for words in commands]
+        interleaved(1, *measures)
+        shown, page, everything, *peer = interleaved(report.rounds, *measures)
     toolkit = peer[0] if peer else None
     report.rows += rows(shown, "simian --help", toolkit, "chaos --help", 0.5)
     report.rows += rows(page, "simian history", toolkit, "chaos --help", 0.5)

@@ -1,16 +1,16 @@
 """What a command's start is said to take."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
 
-def test_waiting_is_elapsed_time_and_no_time_of_the_processor(tmp_path: Path) -> None:
-    import startup
+def test_waiting_is_elapsed_time_and_no_time_of_the_processor() -> None:
+    import peers
 
-    elapsed_ms, cpu_ms = startup.times_ms((sys.executable, "-c", "import time; time.sleep(1)"), str(tmp_path))
-    assert elapsed_ms >= 1_000 > cpu_ms
+    taken = peers.used(sys.executable, "-c", "import time; time.sleep(1); print('slept')")
+    assert taken.elapsed_ms >= 1_000 > taken.cpu_ms
+    assert taken.text == "slept\n"
 
 
 def test_without_the_peer_our_times_are_told_and_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,141 @@
+"""What load generators tell of a server that stands still: ours at the rate of a plan, hey at the same rate.
+
+A server is frozen for a known time while both ask it. The truth is that of users who come at the rate whatever the
+server does: each waits from when it meant to begin until the server goes on. hey's workers wait with the server, so
+that it leaves out most who would have waited.
+"""
+
+import asyncio
+import gc
+import math
+import os
+import random
+import signal
+import subprocess
+from collections.abc import Sequence
+from itertools import takewhile
+
+from loopback import HOST, server, url
+from peers import Goal, Report, alone, compared
+
+from simian.histogram import Histogram
+from simian.load import dnswire
+from simian.load.client import Pool
+from simian.load.devices import Arrival, arrivals, devices
+from simian.load.engine import Engine
+from simian.load.journey import Means, Patience
+from simian.load.resolver import Resolver
+from simian.load.system import Gateway, System
+from simian.load.tally import Tally
+
+STALLS_S, QUICK_STALLS_S = (0.1, 0.5, 2.0, 10.0), (0.5,)
+BEFORE_S, AROUND_S = 1.0, 3.0  # a run begins so long before its stall, and is so much longer than it
+RATE = 200  # requests a second, as a lab's users have it
+WORKERS = 4  # hey's
+FAST, FAST_S, QUICK_FAST_S = 1_000, 5.0, 0.5  # the rate at which lateness is measured, and for how long
+NAME = "api.geo.lab"
+WITHIN = Goal(2.0, of="ours")  # % of the truth
+
+
+class _Names:
+    async def ask(self, name: str, subnet: str) -> dnswire.Answer:
+        return dnswire.Answer(1, name, 0, (dnswire.Record(name, dnswire.TYPE_A, 3600, HOST),))
+
+
+def plan_of(rate: float, seconds: float, seed: int) -> list[Arrival]:
+    """What the users' die makes of it."""
+    endless = arrivals(devices({"east": "198.18", "west": "198.19"}, 20), rate, random.Random(seed))
+    return list(takewhile(lambda arrival: arrival.at_s < seconds, endless))
+
+
+async def follow(plan: Sequence[Arrival], port: int) -> Tally:
+    """The users on that plan, with patience for any stall."""
+    here = System(("", 0), NAME, ("", 0), {HOST: Gateway("server", HOST, port)}, {}, 0)
+    tally, pool, patience = Tally(), Pool(), Patience(deadline_s=60.0, try_s=60.0)
+    resolver = Resolver(_Names(), asyncio.get_running_loop().time)
+    await Engine(Means(here, resolver, pool, patience), tally, bound=len(plan)).run(iter(plan))
+    pool.close()
+    return tally
+
+
+async def freeze(process: subprocess.Popen[str], seconds: float) -> tuple[float, float]:
+    """Stop the server in a while for so long; when that was, in the loop's time."""
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(BEFORE_S)
+    os.kill(process.pid, signal.SIGSTOP)
+    begin = loop.time()
+    await asyncio.sleep(seconds)
+    os.kill(process.pid, signal.SIGCONT)
+    return begin, loop.time()
+
+
+async def hey_ms(program: str | None, port: int, seconds: float) -> float | None:
+    """The p99 that hey tells of the same time, at the same rate."""
+    if program is None:
+        return None
+    words = f"-z {seconds:g}s -c {WORKERS} -q {RATE / WORKERS:g} -t 60 {url(port)}".split()
+    process = await asyncio.create_subprocess_exec(program, *words, stdout=subprocess.PIPE)
+    printed, _ = await process.communicate()
+    lines = [line.split() for line in printed.decode().splitlines() if line.strip().startswith("99%")]
+    return 1000 * float(lines[0][2])  # 99% in 0.0123 secs
+
+
+def truth_ms(intended_s: Sequence[float], begin_s: float, end_s: float) -> float:
+    """p99 (nearest rank) of the waits of users who mean to begin then, by a server that answers in no time."""
+    waits = sorted(1000 * (end_s - at) if begin_s <= at < end_s else 0.0 for at in intended_s)
+    return waits[math.ceil(0.99 * len(waits)) - 1]
+
+
+def told_ms(tally: Tally) -> float:
+    """The p99 of all that a tally holds."""
+    whole = Histogram()
+    for row in tally.cut(0.0, 1.0)["rows"]:
+        whole.merge(Histogram.from_json(row["latency"]))
+    return whole.quantile(0.99)
+
+
+def off_percent(told: float, truth: float) -> float:
+    """How far from the truth."""
+    return 100 * abs(told - truth) / truth
+
+
+async def one_stall(program: str | None, stall_s: float, seed: int) -> tuple[float, float | None]:
+    """How far ours and hey are off the truth, in %, about the same stall of one server."""
+    seconds = stall_s + AROUND_S
+    plan = plan_of(RATE, seconds, seed)
+    with server() as (process, port):
+        zero = asyncio.get_running_loop().time()
+        window, tally, hey = await asyncio.gather(
+            freeze(process, stall_s), follow(plan, port), hey_ms(program, port, seconds)
+        )
+    begin_s, end_s = (edge - zero for edge in window)
+    evenly = [number / RATE for number in range(int(seconds * RATE))]
+    ours = off_percent(told_ms(tally), truth_ms([each.at_s for each in plan], begin_s, end_s))
+    return ours, hey if hey is None else off_percent(hey, truth_ms(evenly, begin_s, end_s))
+
+
+async def beat(seconds: float, seed: int) -> tuple[float, float]:
+    """At ``FAST`` requests a second: how much longer than the plan it took, in %; how late starts were, p99 in ms."""
+    plan, loop = plan_of(FAST, seconds, seed), asyncio.get_running_loop()
+    with server() as (_, port):
+        begin = loop.time()
+        tally = await follow(plan, port)
+        taken_s = loop.time() - begin
+    return off_percent(taken_s, plan[-1].at_s), tally.cut(begin, taken_s)["late_ms"]["p99"]
+
+
+def measure(report: Report, program: str | None) -> None:
+    """Stalls, shortest first, then the beat at a higher rate. ``program``: hey, where it is."""
+    gc.collect()
+    gc.freeze()  # as the users' process does
+    for stall_s in QUICK_STALLS_S if report.quick else STALLS_S:
+        pairs = [asyncio.run(one_stall(program, stall_s, seed)) for seed in range(report.rounds)]
+        ours, hey = ([pair[0] for pair in pairs], [pair[1] for pair in pairs if pair[1] is not None])
+        report.rows.append(
+            compared(f"p99 off the truth, stall of {stall_s:g} s", "%", ours, hey or None, "hey", WITHIN)
+        )
+    beats = [asyncio.run(beat(QUICK_FAST_S if report.quick else FAST_S, seed)) for seed in range(report.rounds)]
+    rates, late = (list(column) for column in zip(*beats, strict=True))
+    report.rows.append(alone(f"rate of starts off {FAST}/s", "%", rates, 0.1))
+    report.rows.append(alone(f"starts later than meant at {FAST}/s, p99", "ms", late, 2.0))
+    gc.unfreeze()

@@ -57,7 +57,8 @@ def start_time_of(pid: int) -> str | None:
         return None if os.path.isdir("/proc/self") else _start_time_by_ps(pid)
     # The name in parentheses may hold spaces and parentheses of its own; what follows the last one does not.
     state, *fields = stat[stat.rindex(b")") + 2 :].split()
-    return None if state in (b"Z", b"X") else fields[18].decode()
+    others = int(fields[16]) > 1  # threads that end after the first one hold the ports and files until they have
+    return None if state in (b"Z", b"X") and not others else fields[18].decode()
 
 
 def _start_time_by_ps(pid: int) -> str | None:

@@ -16,7 +16,8 @@ def start_time_of(pid: int) -> str | None:
         return None if Path("/proc/self/stat").exists() else _start_time_by_ps(pid)
     except (ProcessLookupError, PermissionError):
         return None
-    return None if fields[0] == "Z" else fields[19]
+    state, threads, started = fields[0], int(fields[17]), fields[19]
+    return None if state == "Z" and threads <= 1 else started  # other threads end later, and hold its files until then
 
 
 def _start_time_by_ps(pid: int) -> str | None:

@@ -1,8 +1,9 @@
 """Start simian's own processes: afresh, each in a session of its own, no descriptor inherited but its pipes."""
 
+import contextlib
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
 
@@ -25,3 +26,15 @@ def spawn(module: str, *, log: Path, environment: Mapping[str, str]) -> "subproc
 def pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
     """Its stdin and stdout."""
     return cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+
+
+@contextlib.contextmanager
+def talk(process: "subprocess.Popen[bytes]") -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Its stdin and stdout, closed in the end."""
+    to, of = pipes(process)
+    try:
+        yield to, of
+    finally:
+        of.close()
+        with contextlib.suppress(OSError):  # what it was to be told and did not live to hear
+            to.close()

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from simian import __version__
 from simian.cli.context import System, load_system
@@ -17,7 +17,7 @@ from simian.cli.globals import Globals
 from simian.cli.live import View
 from simian.cli.options import RunOptions
 from simian.cli.show import check_report, tell, view_for, write_report
-from simian.cli.spawn import pipes, spawn
+from simian.cli.spawn import spawn, talk
 from simian.errors import JournalError, Refused, SimianError, UsageError
 from simian.fault import fault_from_words
 from simian.guardian import close_harmless
@@ -162,28 +162,33 @@ def show_plan(plan: Plan, request: RunRequest, settings: Globals) -> None:
 def live(system: System, request: RunRequest, view: View) -> None:
     """Spawn the runner and follow its events to their end; Ctrl-C asks it to stop, and waits until all is undone."""
     process = spawn("simian.cli.runner_process", log=system.state.log("runner"), environment=os.environ)
-    to_runner, from_runner = pipes(process)
+    failed: list[str] = []
+    with talk(process) as (to_runner, from_runner):
+        ask(to_runner, request)
+        for line in from_runner:
+            event = json.loads(line)
+            failed += event["reasons"] if event["event"] == "failed" else []
+            view.feed(event)
+        process.wait()
+    if failed:
+        raise SimianError("\n".join(failed))
+    require_that_it_began(system, request.run, process.returncode)
+    wait_for_guardian(system, request.run)
 
-    def ask_to_stop(number: int, frame: object) -> None:
+
+def ask(to_runner: IO[bytes], request: RunRequest) -> None:
+    """For this run, and at a signal from now on, to stop."""
+
+    def to_stop(number: int, frame: object) -> None:
         line = json.dumps({"reason": f"{signal.Signals(number).name} at the command"}) + "\n"
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # the runner is gone, or its pipe closed already
             os.write(to_runner.fileno(), line.encode())  # a buffer cannot be entered twice, and signals come in pairs
 
     with contextlib.suppress(BrokenPipeError):  # of a runner that is dead already; it never begins, which is told below
         to_runner.write(json.dumps(request.to_json()).encode() + b"\n")
         to_runner.flush()  # the first line is the request: only then may a signal add its own
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, ask_to_stop)
-    failed: list[str] = []
-    for line in from_runner:
-        event = json.loads(line)
-        failed += event["reasons"] if event["event"] == "failed" else []
-        view.feed(event)
-    process.wait()
-    if failed:
-        raise SimianError("\n".join(failed))
-    require_that_it_began(system, request.run, process.returncode)
-    wait_for_guardian(system, request.run)
+        signal.signal(number, to_stop)
 
 
 def require_that_it_began(system: System, run: str, status: int) -> None:

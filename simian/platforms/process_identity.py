@@ -78,6 +78,8 @@ def _look(pid: int) -> tuple[str, str]:
         return ("", "") if os.path.isdir("/proc/self") else _look_by_ps(pid)
     # The name in parentheses may hold spaces and parentheses of its own; what follows the last one does not.
     letter, *fields = stat[stat.rindex(b")") + 2 :].decode().split()
+    if letter == "Z" and int(fields[16]) > 1:  # its first thread has ended; the others still hold its ports and files
+        letter = "R"
     return fields[18], letter
 
 

@@ -25,6 +25,7 @@ def test_a_runner_that_dies_before_its_run_begins_is_told_with_where_its_last_wo
 ) -> None:
     monkeypatch.chdir(shop.folder)
     monkeypatch.setenv("SIMIAN_STATE", shop.environment["SIMIAN_STATE"])
+    monkeypatch.setattr(start.signal, "signal", lambda number, handler: None)  # those of the tests stay what they are
     spawn = start.spawn
     monkeypatch.setattr(start, "spawn", lambda module, **given: spawn("simian.no_such_module", **given))
     system = load_system(Globals())

@@ -1,8 +1,14 @@
-"""simian is killed, stopped and interrupted on a real lab; the lab, seen from outside, is as it was before."""
+"""simian is killed, stopped and interrupted on a real lab; the lab, seen from outside, is as it was before.
+
+``SIMIAN_SEEDS`` above 1 tries everything with everything; else each phase and each signal is tried once.
+"""
 
 import json
+import os
 import signal
 import subprocess
+from collections.abc import Sequence
+from itertools import cycle, product
 from typing import Any
 
 import pytest
@@ -11,6 +17,13 @@ from .conftest import OwnLab, kill, until
 
 PHASES = ("preflight", "baseline", "inject", "observe", "recover", "verify")
 HURTING = ("chaos", "gorilla", "latency", "slow-link", "cut-link")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1
+
+
+def pairs(many: Sequence[Any], few: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Each of one with each of the other; in short, each of the many with one of the few, in turn."""
+    return list(product(many, few)) if FULL else list(zip(many, cycle(few), strict=False))
 
 
 def finish(command: "subprocess.Popen[str]") -> tuple[int, str]:
@@ -29,8 +42,7 @@ def test_a_run_ends_by_itself_with_the_world_as_before(own_lab: OwnLab, experime
     own_lab.is_as(before)
 
 
-@pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("experiment", ["chaos", "gorilla", "latency"])
+@pytest.mark.parametrize(("phase", "experiment"), pairs(PHASES, ["chaos", "gorilla", "latency"]))
 def test_kill_9_of_the_runner_in_each_phase_leaves_nothing_broken(own_lab: OwnLab, experiment: str, phase: str) -> None:
     before, last = own_lab.world(), own_lab.newest()
     command = own_lab.begin(experiment)
@@ -136,8 +148,7 @@ def test_a_runner_stopped_past_its_lease_is_ended_and_recovered(own_lab: OwnLab)
     own_lab.is_as(before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
-@pytest.mark.parametrize("whom", ["runner", "command"])
+@pytest.mark.parametrize(("number", "whom"), pairs(SIGNALS, ["runner", "command"]))
 def test_a_signal_undoes_everything_and_a_second_does_not_stop_that(
     own_lab: OwnLab, number: signal.Signals, whom: str
 ) -> None:

@@ -78,8 +78,10 @@ def compared(
     mine, ratio, theirs = median(ours), None, None
     spread = min(ours), max(ours)
     if peer is not None:
-        ratios = [one / other for one, other in zip(ours, peer, strict=True)]
-        ratio, theirs, spread = median(ratios), median(peer), (min(ratios), max(ratios))
+        theirs = median(peer)
+        if all(peer):  # there is no ratio to nothing
+            ratios = [one / other for one, other in zip(ours, peer, strict=True)]
+            ratio, spread = median(ratios), (min(ratios), max(ratios))
     met = goal.met(ratio, mine) if goal else None
     return Row(what, unit, mine, theirs, name, ratio, spread, str(goal or "-"), met)
 

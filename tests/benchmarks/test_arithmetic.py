@@ -27,6 +27,13 @@ def test_without_the_peer_there_is_no_ratio_and_its_goal_is_neither_met_nor_miss
     assert (row.ours, row.ratio, row.met, row.cells()[2]) == (2.0, None, None, "-")
 
 
+def test_a_peer_of_nothing_is_told_and_there_is_no_ratio_to_it() -> None:
+    import peers
+
+    row = peers.compared("x", "ms", [1.0], [0.0], "peer", peers.Goal(2.0, of="ours"))
+    assert (row.ratio, row.met, row.cells()[2:4]) == (None, True, ("peer 0", "-"))
+
+
 def test_measures_take_turns_and_who_begins_changes() -> None:
     import peers
 

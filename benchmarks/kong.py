@@ -165,4 +165,4 @@ def measure(report: Report) -> None:
 
 
 if __name__ == "__main__":
-    run("kong", __doc__, measure)
+    run("kong", __doc__, measure, daemons=True)

@@ -7,30 +7,34 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, TypeVar
 
 BUILD = Path(__file__).parents[1] / "build" / "benchmarks"
-MOST_LOAD = 1.5  # above, the figures are those of a machine that does something else
+MOST_OTHERS = 0.2  # of the processor: above, the figures are those of a machine that does something else
 HEADINGS = ("what", "ours", "peer", "ratio", "goal", "met")
 Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True)
 class Goal:
-    """``number`` must be at most (``most``) or at least that, ``of`` the ratio or of our own value."""
+    """``number`` must be at most (``most``) or at least that, ``of`` the ratio or of our own value.
+
+    ``why``: what is known about it being missed, told where it is.
+    """
 
     number: float
     most: bool = True
     of: str = "ratio"
+    why: str = ""
 
     def met(self, ratio: float | None, ours: float) -> bool | None:
         """None: the value that the goal is about was not measured."""
@@ -61,6 +65,7 @@ class Row:
     spread: tuple[float, float]
     goal: str
     met: bool | None
+    why: str = ""
 
     def cells(self) -> tuple[str, ...]:
         """As the table shows it."""
@@ -83,7 +88,8 @@ def compared(
             ratios = [one / other for one, other in zip(ours, peer, strict=True)]
             ratio, spread = median(ratios), (min(ratios), max(ratios))
     met = goal.met(ratio, mine) if goal else None
-    return Row(what, unit, mine, theirs, name, ratio, spread, str(goal or "-"), met)
+    why = goal.why if goal and met is False else ""
+    return Row(what, unit, mine, theirs, name, ratio, spread, str(goal or "-"), met, why)
 
 
 def alone(what: str, unit: str, ours: Sequence[float], number: float, *, most: bool = True) -> Row:
@@ -141,12 +147,42 @@ class Report:
 
 def machine() -> dict[str, Any]:
     """What the figures depend on."""
+    found = re.search(r"model name\s*: (.*)", _text("/proc/cpuinfo"))
     return {
+        "processor": found[1] if found else platform.machine(),
         "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
     }
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
+
+
+class Others:
+    """What of the processor others take, from when this is made: what is busy, without us and our children."""
+
+    def __init__(self) -> None:
+        self._begin = time.monotonic(), self._busy_s() or 0.0
+
+    @staticmethod
+    def _busy_s() -> float | None:
+        counted = re.search(r"cpu +(\d+) (\d+) (\d+) \d+ \d+ (\d+) (\d+) (\d+)", _text("/proc/stat"))
+        if counted is None:
+            return None
+        return sum(map(int, counted.groups())) / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])
+
+    def share(self) -> float | None:
+        """0..1 of all cores; None where the system does not tell."""
+        began, before_s = self._begin
+        now_s = self._busy_s()
+        if now_s is None:
+            return None
+        return max(0.0, now_s - before_s) / (time.monotonic() - began) / (os.cpu_count() or 1)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -155,23 +191,34 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def run(name: str, about: str | None, measure: Callable[[Report], None]) -> None:
-    """Read the command line, measure, print the table, write the JSON where asked."""
+def run(name: str, about: str | None, measure: Callable[[Report], None], *, daemons: bool = False) -> None:
+    """Read the command line, measure, print the table, write the JSON where asked.
+
+    ``daemons``: what is measured runs on its own, and cannot be told from what others do.
+    """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write what was found to this file")
     parser.add_argument("--quick", action="store_true", help="small amounts, to see that it runs; figures mean nothing")
     options = parser.parse_args()
-    before = machine()
-    if before["load"] > MOST_LOAD:
-        print(
-            f"warning: the machine is busy (load {before['load']}); the figures are not to be trusted", file=sys.stderr
-        )
-    report = Report(options.rounds, options.quick)
+    report, others = Report(options.rounds, options.quick), Others()
     measure(report)
+    found = {
+        "name": name, "about": (about or "").strip(), "machine": machine(),
+        "others": None if daemons else others.share(), **asdict(report),
+    }  # fmt: skip
     print(table(report.rows))
-    for line in report.missing:
-        print(f"missing: {line}")
+    for line in remarks(found):
+        print(line)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps({"name": name, "machine": before, **asdict(report)}, indent=1) + "\n")
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def remarks(found: Mapping[str, Any]) -> list[str]:
+    """What else is to be known of a table: goals missed, and why; peers that were not there; who disturbed."""
+    told = [f"Missed: {row['what']}. {row['why']}" for row in found["rows"] if row["met"] is False]
+    told += [f"Missing: {line}" for line in found["missing"]]
+    if (found["others"] or 0.0) > MOST_OTHERS:
+        told.append(f"Not to be trusted: others took {found['others']:.0%} of the processor meanwhile.")
+    return told

@@ -1,6 +1,11 @@
 """What the benchmarks compute of what they measured."""
 
+import subprocess
+import sys
+import time
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -64,15 +69,57 @@ def test_a_closed_window_rings_at_its_end_only() -> None:
     assert [number for number, rings in enumerate(rang, 1) if rings] == [guard.WINDOW, 2 * guard.WINDOW]
 
 
-def test_the_page_has_every_row_and_refuses_a_quick_trial() -> None:
+def found() -> dict[str, Any]:
+    """What a benchmark writes."""
     import dataclasses
 
     import peers
+
+    slow = peers.compared("stored rows", "", [3.0], None, "", peers.Goal(2.0, of="ours", why="Rows are large."))
+    report = peers.Report(3, False, [slow], missing=["wrk: apt install wrk"])
+    about = "Rows, stored.\n\n    python x.py\n\nOnly once."
+    return {"name": "x", "about": about, "machine": peers.machine(), "others": 0.5, **dataclasses.asdict(report)}
+
+
+def test_the_page_has_every_row_why_a_goal_was_missed_who_was_missing_and_who_disturbed() -> None:
     import write_table
 
-    report = peers.Report(3, False, [peers.alone("stored rows", "", [3.0], 2.0)], missing=["wrk: apt install wrk"])
-    found = {"name": "x", "machine": peers.machine() | {"load": 9.0}, **dataclasses.asdict(report)}
-    told = write_table.section(found)
-    assert all(part in told for part in ("| stored rows | 3 | - | - | ours <= 2 | **no** |", "apt install", "busy"))
+    told = write_table.section(found())
+    for part in (
+        "| stored rows | 3 | - | - | ours <= 2 | **no** |",
+        "Rows are large",
+        "apt install",
+        "others took 50%",
+    ):
+        assert part in told
+    assert "Only once." in told
+    assert "python x.py" not in told
+
+
+def test_a_goal_that_was_met_has_no_excuse() -> None:
+    import peers
+
+    assert peers.compared("x", "", [1.0], None, "", peers.Goal(2.0, of="ours", why="Rows are large.")).why == ""
+
+
+def test_the_page_refuses_a_quick_trial() -> None:
+    import write_table
+
     with pytest.raises(ValueError, match="quick"):
-        write_table.section(found | {"quick": True})
+        write_table.section(found() | {"quick": True})
+
+
+def test_the_work_of_others_is_seen() -> None:
+    import peers
+
+    if not Path("/proc/stat").exists():
+        pytest.skip("this system does not tell")
+    others = peers.Others()
+    busy = "import time; until = time.monotonic() + 30\nwhile time.monotonic() < until: pass"
+    other = subprocess.Popen([sys.executable, "-c", busy])
+    try:
+        while (others.share() or 0.0) < 0.05:
+            time.sleep(0.05)
+    finally:
+        other.kill()
+        other.wait()

@@ -5,6 +5,7 @@ or a value its column cannot hold, goes into ``more`` as JSON, so that whatever 
 """
 
 import json
+from itertools import combinations
 from typing import Any
 
 from sqlalchemy import (
@@ -26,7 +27,7 @@ from sqlalchemy import (
 from simian.history.moment import from_us, to_us
 
 VERSION_TABLE = "simian_version"
-NEWEST = "0002"  # the schema this code reads and writes: the id of the last migration
+NEWEST = "0003"  # the schema this code reads and writes: the id of the last migration
 
 
 class Moment(TypeDecorator[str]):
@@ -105,8 +106,9 @@ runs = Table(
     Column("more", Document, nullable=False),
 )
 # Each way to filter has an index that already is in the order of its pages (read backwards: newest first).
-for _filter in ((), ("monkey",), ("verdict",), ("outcome",), ("monkey", "verdict")):
-    Index(None, *(runs.c[name] for name in (*_filter, "started", "run")))
+for _many in range(4):
+    for _filter in combinations(("monkey", "outcome", "verdict"), _many):
+        Index(None, *(runs.c[name] for name in (*_filter, "started", "run")))
 
 
 def _part(name: str, *columns: Column[Any]) -> Table:

@@ -23,6 +23,9 @@ FILTERS: list[dict[str, str]] = [
     {"verdict": "broken"},
     {"outcome": "crashed"},
     {"monkey": "gorilla", "verdict": "held"},
+    {"monkey": "kong", "outcome": "aborted"},
+    {"outcome": "aborted", "verdict": "held"},  # there never is such a run
+    {"monkey": "kong", "outcome": "crashed", "verdict": "unknown"},
 ]
 OUTCOMES = ("refused", "aborted", "completed", "crashed")
 

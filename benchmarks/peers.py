@@ -217,8 +217,17 @@ def run(name: str, about: str | None, measure: Callable[[Report], None], *, daem
 
 def remarks(found: Mapping[str, Any]) -> list[str]:
     """What else is to be known of a table: goals missed, and why; peers that were not there; who disturbed."""
-    told = [f"Missed: {row['what']}. {row['why']}" for row in found["rows"] if row["met"] is False]
+    told = [f"Missed: {', '.join(names)}. {why}".strip() for why, names in missed(found["rows"]).items()]
     told += [f"Missing: {line}" for line in found["missing"]]
     if (found["others"] or 0.0) > MOST_OTHERS:
         told.append(f"Not to be trusted: others took {found['others']:.0%} of the processor meanwhile.")
     return told
+
+
+def missed(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What was missed, by why."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["met"] is False:
+            found.setdefault(row["why"], []).append(row["what"])
+    return found

@@ -29,6 +29,10 @@ network: {driver: memory}
 requests: {driver: memory}
 observer: {driver: memory}
 """
+IMPORTS = (
+    "A page is read in a few ms (see journal); the rest are imports. SQLAlchemy alone takes longer to import than all "
+    "of `chaos --help`, and the options and simian.yaml, which `--help` does without, are checked by Pydantic."
+)
 RUNS, QUICK_RUNS = 10_000, 100
 REMEDY = "make a virtual environment with chaostoolkit==1.19.0 and put its bin folder at the end of PATH"
 
@@ -46,10 +50,10 @@ def with_history(folder: str, runs: int) -> None:
     journal.fill(file, runs)
 
 
-def rows(ours: list[Used], what: str, peer: list[Used] | None, name: str, most: float) -> list[Row]:
+def rows(ours: list[Used], what: str, peer: list[Used] | None, name: str, goal: Goal) -> list[Row]:
     """Elapsed, and the processor's time, which a busy machine disturbs less."""
     return [
-        compared(f"{what}, {kind}", "ms", list(map(ms, ours)), list(map(ms, peer)) if peer else None, name, Goal(most))
+        compared(f"{what}, {kind}", "ms", list(map(ms, ours)), list(map(ms, peer)) if peer else None, name, goal)
         for kind, ms in (("elapsed", attrgetter("elapsed_ms")), ("CPU", attrgetter("cpu_ms")))
     ]
 
@@ -65,9 +69,9 @@ def measure(report: Report) -> None:
         interleaved(1, *measures)
         shown, page, everything, *peer = interleaved(report.rounds, *measures)
     toolkit = peer[0] if peer else None
-    report.rows += rows(shown, "simian --help", toolkit, "chaos --help", 0.5)
-    report.rows += rows(page, "simian history", toolkit, "chaos --help", 0.5)
-    report.rows += rows(shown, "simian --help", everything, "importing all of it", 0.15)
+    report.rows += rows(shown, "simian --help", toolkit, "chaos --help", Goal(0.5))
+    report.rows += rows(page, "simian history", toolkit, "chaos --help", Goal(0.5, why=IMPORTS))
+    report.rows += rows(shown, "simian --help", everything, "importing all of it", Goal(0.15))
 
 
 if __name__ == "__main__":

@@ -124,6 +124,14 @@ def used(*command: str, **options: Any) -> Used:
     return Used(1000 * elapsed_s, 1000 * cpu_s, done.stdout)
 
 
+def number(pattern: str, text: str) -> float:
+    """The number that a program printed. Raises RuntimeError where it did not."""
+    match = re.search(pattern, text)
+    if match is None:
+        raise RuntimeError(f"no {pattern!r} in what the program printed: {text[:400]}")
+    return float(match[1])
+
+
 @dataclass
 class Report:
     """What one benchmark found. ``peers``: name -> version; ``missing``: peers that were not there, how to get them."""

@@ -12,11 +12,13 @@ import os
 import random
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import count, takewhile
+from typing import NamedTuple
 
 from loopback import HOST, server, url
-from peers import Goal, Report, alone, compared
+from peers import Goal, Report, alone, compared, interleaved, number, used
 
 from simian.histogram import Histogram
 from simian.load import dnswire
@@ -69,11 +71,16 @@ async def freeze(process: subprocess.Popen[str], seconds: float) -> tuple[float,
     return begin, loop.time()
 
 
+def hey_words(port: int, rate: int, seconds: float) -> list[str]:
+    """The options of hey for that rate in all."""
+    return f"-z {seconds:g}s -c {WORKERS} -q {rate / WORKERS:g} -t 60 {url(port)}".split()
+
+
 async def hey_ms(program: str | None, port: int, seconds: float) -> float | None:
     """The p99 that hey tells of the same time, at the same rate."""
     if program is None:
         return None
-    words = f"-z {seconds:g}s -c {WORKERS} -q {RATE / WORKERS:g} -t 60 {url(port)}".split()
+    words = hey_words(port, RATE, seconds)
     process = await asyncio.create_subprocess_exec(program, *words, stdout=subprocess.PIPE)
     printed, _ = await process.communicate()
     lines = [line.split() for line in printed.decode().splitlines() if line.strip().startswith("99%")]
@@ -109,19 +116,35 @@ async def one_stall(program: str | None, stall_s: float, seed: int) -> tuple[flo
             freeze(process, stall_s), follow(plan, port), hey_ms(program, port, seconds)
         )
     begin_s, end_s = (edge - zero for edge in window)
-    evenly = [number / RATE for number in range(int(seconds * RATE))]
+    evenly = [index / RATE for index in range(int(seconds * RATE))]
     ours = off_percent(told_ms(tally), truth_ms([each.at_s for each in plan], begin_s, end_s))
     return ours, hey if hey is None else off_percent(hey, truth_ms(evenly, begin_s, end_s))
 
 
-async def beat(seconds: float, seed: int) -> tuple[float, float]:
-    """At ``FAST`` requests a second: how much longer than the plan it took, in %; how late starts were, p99 in ms."""
+class Beat(NamedTuple):
+    """Of a plan at ``FAST``: how much longer than it the whole took; how late starts were, p99; CPU a request."""
+
+    longer_percent: float
+    late_ms: float
+    cpu_us: float
+
+
+async def beat(seconds: float, seed: int) -> Beat:
+    """The users as they are, at a higher rate."""
     plan, loop = plan_of(FAST, seconds, seed), asyncio.get_running_loop()
     with server() as (_, port):
-        begin = loop.time()
+        begin, cpu = loop.time(), time.process_time()
         tally = await follow(plan, port)
-        taken_s = loop.time() - begin
-    return off_percent(taken_s, plan[-1].at_s), tally.cut(begin, taken_s)["late_ms"]["p99"]
+        taken_s, cpu_s = loop.time() - begin, time.process_time() - cpu
+    late_ms = tally.cut(begin, taken_s)["late_ms"]["p99"]
+    return Beat(off_percent(taken_s, plan[-1].at_s), late_ms, 1e6 * cpu_s / len(plan))
+
+
+def hey_cpu_us(program: str, seconds: float) -> float:
+    """What hey takes for a request at that rate."""
+    with server() as (_, port):
+        taken = used(program, *hey_words(port, FAST, seconds))
+    return 1000 * taken.cpu_ms / number(r"\[200\]\s+(\d+) responses", taken.text)
 
 
 def measure(report: Report, program: str | None) -> None:
@@ -134,8 +157,24 @@ def measure(report: Report, program: str | None) -> None:
         report.rows.append(
             compared(f"p99 off the truth, stall of {stall_s:g} s", "%", ours, hey or None, "hey", WITHIN)
         )
-    beats = [asyncio.run(beat(QUICK_FAST_S if report.quick else FAST_S, seed)) for seed in range(report.rounds)]
-    rates, late = (list(column) for column in zip(*beats, strict=True))
-    report.rows.append(alone(f"rate of starts off {FAST}/s", "%", rates, 0.1))
-    report.rows.append(alone(f"starts later than meant at {FAST}/s, p99", "ms", late, 2.0))
+    at_rate(report, program, QUICK_FAST_S if report.quick else FAST_S)
     gc.unfreeze()
+
+
+def at_rate(report: Report, program: str | None, seconds: float) -> None:
+    """Rows of the beat."""
+    seeds = count()
+    others = [lambda: hey_cpu_us(str(program), seconds)] if program else []
+    beats, *hey = interleaved(report.rounds, lambda: asyncio.run(beat(seconds, next(seeds))), *others)
+    report.rows += [
+        alone(f"users at {FAST}/s: longer than the plan", "%", [each.longer_percent for each in beats], 0.1),
+        alone(f"users at {FAST}/s: starts later than meant, p99", "ms", [each.late_ms for each in beats], 2.0),
+        compared(
+            f"users at {FAST}/s: CPU a request",
+            "us",
+            [each.cpu_us for each in beats],
+            hey[0] if hey else None,
+            "hey",
+            None,
+        ),
+    ]

@@ -48,6 +48,14 @@ def test_what_a_peer_printed_is_read(tmp_path: Path) -> None:
     assert hey.cpu_us > 0
 
 
+def test_users_at_a_rate_cost_something_and_so_does_a_peer(tmp_path: Path) -> None:
+    import stalls
+
+    ours = asyncio.run(stalls.beat(0.2, seed=1))
+    assert min(ours) >= 0 < ours.cpu_us
+    assert stalls.hey_cpu_us(program(tmp_path, "hey", "  [200]\t200 responses\n"), 0.2) > 0
+
+
 def test_a_peer_that_prints_something_else_is_not_measured(tmp_path: Path) -> None:
     import load
 

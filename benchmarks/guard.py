@@ -101,4 +101,4 @@ def measure(report: Report) -> None:
 
 
 if __name__ == "__main__":
-    run("guard", __doc__, measure)
+    run("guard", __doc__, measure, disturbed=False)  # simulated

@@ -199,10 +199,10 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def run(name: str, about: str | None, measure: Callable[[Report], None], *, daemons: bool = False) -> None:
+def run(name: str, about: str | None, measure: Callable[[Report], None], *, disturbed: bool = True) -> None:
     """Read the command line, measure, print the table, write the JSON where asked.
 
-    ``daemons``: what is measured runs on its own, and cannot be told from what others do.
+    ``disturbed``: no where others cannot disturb it, or what is measured cannot be told from what they do.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
@@ -213,7 +213,7 @@ def run(name: str, about: str | None, measure: Callable[[Report], None], *, daem
     measure(report)
     found = {
         "name": name, "about": (about or "").strip(), "machine": machine(),
-        "others": None if daemons else others.share(), **asdict(report),
+        "others": others.share() if disturbed else None, **asdict(report),
     }  # fmt: skip
     print(table(report.rows))
     for line in remarks(found):

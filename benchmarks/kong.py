@@ -24,8 +24,8 @@ SIMIAN = (sys.executable, "-P", "-m", "simian")
 FOR, QUICK_FOR = "16s", "8s"
 TTL_S = 5.0
 DARK = (
-    "All of them fall into the second or two from the first kill until the last resolver has the new answer: until then "
-    "a device knows the addresses of the dark region only. The longer the hold, the smaller their share."
+    "All of them fall into the second or two from the first kill until the last resolver has the new answer: until "
+    "then a device knows the addresses of the dark region only. The longer the hold, the smaller their share."
 )
 MOVED = 0.01  # at most this share of all tries still arrives: 99 % have moved
 Figure = Callable[[Run, Evacuation], float]

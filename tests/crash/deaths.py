@@ -26,6 +26,8 @@ from simian.monkey import find_monkeys
 from simian.simulation import Simulation
 from simian.world import guarded
 
+from ..figures import note_figures
+
 SEEDS = int(os.environ.get("SIMIAN_SEEDS", "1"))
 READS = {
     *("nodes", "links", "read", "ready", "rules", "incarnation", "unsupported", "marks", "caveat", "ask", "exchange"),
@@ -174,14 +176,6 @@ def live(sim: Simulation, monkey: str, crash: CrashPoint, journal: Path) -> dict
     asked: dict[str, Any] = {"checks": CHECKS, "baseline_s": 5.0, "for_s": 6.0, "exposure": "assumed"}
     found = None if monkey == "by hand" else find_monkeys().get(monkey.removeprefix("hard "))
     return sim.run(found, RUN, **asked, **MONKEYS[monkey])
-
-
-def note_figures(**row: object) -> None:
-    """A line for `make prove`, in the file that ``SIMIAN_FIGURES`` names."""
-    figures = os.environ.get("SIMIAN_FIGURES")
-    if figures:
-        with Path(figures).open("a") as file:
-            file.write(json.dumps(row) + "\n")
 
 
 @contextmanager

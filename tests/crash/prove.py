@@ -41,16 +41,37 @@ def table(rows: list[dict[str, Any]], seconds: float, seeds: str, lives: str, go
     return "\n".join([*lines, "", f"Goal: {GOAL_LIVES} lives a run, {GOAL_RATIO} times real time.", ""])
 
 
+def weaknesses(rows: list[dict[str, Any]]) -> str:
+    """What each monkey told of the weakness that it found."""
+    lines = ["", "| weakness | on | monkey | seen | where | hint |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        if "weakness" in row:
+            told = [str(row["told"][key]).replace("|", "\\|") for key in ("seen", "where", "hint")]
+            lines.append("| " + " | ".join([row["weakness"], row["parts"], f"`{row['monkey']}`", *told]) + " |")
+    return "\n".join([*lines, ""])
+
+
+def healthy(rows: list[dict[str, Any]]) -> str:
+    """What each monkey told of the healthy lab, how often."""
+    lines = ["", "| healthy lab of | monkey | verdicts |", "|---|---|---|"]
+    for row in rows:
+        if "healthy" in row:
+            verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(row["verdicts"].items()))
+            lines.append(f"| {row['parts']} | `{row['healthy']}` | {verdicts} |")
+    return "\n".join([*lines, ""])
+
+
 def main(seeds: str = "50", lives: str = "100000") -> int:
     """Run, write, and say whether everything held."""
     began = time.perf_counter()
     with TemporaryDirectory() as folder:
         figures = Path(folder) / "figures.jsonl"
         environment = os.environ | {"SIMIAN_SEEDS": seeds, "SIMIAN_LIVES": lives, "SIMIAN_FIGURES": str(figures)}
-        command = [sys.executable, "-m", "pytest", "tests/crash", "--override-ini", "timeout=0"]
+        command = [sys.executable, "-m", "pytest", "tests/crash", "tests/proof", "--override-ini", "timeout=0"]
         code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
         rows = [json.loads(line) for line in figures.read_text().splitlines()] if figures.exists() else []
-    told = table(rows, time.perf_counter() - began, seeds, lives, code == 0)
+    deaths = [row for row in rows if "what" in row]
+    told = table(deaths, time.perf_counter() - began, seeds, lives, code == 0) + weaknesses(rows) + healthy(rows)
     proof = ROOT / "docs" / "proof.md"
     proof.write_text(f"{proof.read_text().partition(MARK)[0]}{MARK}\n{told}")
     print(told)

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from simian.fault import KINDS, fault_from_words
 
-from .deaths import note_figures
+from ..figures import note_figures
 from .lives import LINKS, NODES, WORDS, Lives, at_random
 
 LIVES = int(os.environ.get("SIMIAN_LIVES", "300"))

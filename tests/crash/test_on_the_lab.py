@@ -74,10 +74,14 @@ def test_kill_9_of_the_runner_in_each_phase_leaves_nothing_broken(own_lab: OwnLa
     ],
 )
 def test_a_runner_that_dies_at_a_crash_point_is_recovered_by_its_guardian(own_lab: OwnLab, point: str) -> None:
-    before, last = own_lab.world(), own_lab.newest()
-    answer = own_lab.simian("run", "gorilla.yaml", "--json", SIMIAN_CRASH_AT=point)
-    run = own_lab.run_after(last)
-    row = own_lab.ended(run["run"])
+    before = own_lab.world()
+    for _ in range(3):  # a run that a busy machine's baseline refuses comes to no point of interest
+        last = own_lab.newest()
+        answer = own_lab.simian("run", "gorilla.yaml", "--json", SIMIAN_CRASH_AT=point)
+        run = own_lab.run_after(last)
+        row = own_lab.ended(run["run"])
+        if row["outcome"] != "refused":
+            break
     assert "the runner died" in row["reasons"], f"the point {point} was never reached: {row['reasons']}"
     assert row["recovery"] == "clean"
     assert answer.returncode in (0, 1, 4)

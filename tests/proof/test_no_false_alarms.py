@@ -1,0 +1,46 @@
+"""The healthy lab is never accused, on whatever machine: *unknown* is honest there, *broken* is wrong.
+
+``SIMIAN_SEEDS`` is how many times each monkey looks, at the lab of stand-ins and at the one with real parts; in short,
+the two monkeys that meet every part look at the latter.
+"""
+
+import os
+from collections import Counter
+
+import pytest
+
+from ..figures import note_figures
+from .conftest import WholeLab
+
+SEEDS = int(os.environ.get("SIMIAN_SEEDS", "1"))
+DOUBTS = 3  # a busy machine makes for doubt, and doubt is no answer: that many looks must give one
+LINES = (
+    "split-brain",
+    "kong --region west --hard",
+    "kong --region east",
+    "chaos --service members --region east",
+    "gorilla --zone west-b",
+    "latency --service store",
+)
+
+
+def _look(lab: WholeLab, line: str, parts: str) -> None:
+    verdicts: Counter[str] = Counter()
+    while verdicts.total() < SEEDS or (not verdicts["held"] and verdicts.total() < DOUBTS):
+        told = lab.run(line, seed=verdicts.total() + 1)
+        verdict, reasons = told.record["verdict"], told.record["reasons"]
+        verdicts[verdict] += 1
+        assert verdict in ("held", "unknown"), (verdicts, reasons)
+        assert told.record["recovery"] == "clean", (verdicts, reasons)
+        assert verdict == "held" or reasons, "a doubt without its reason"
+    note_figures(healthy=line, parts=parts, verdicts=dict(verdicts))
+    assert verdicts["held"], f"nothing but doubt: {reasons}"
+
+
+@pytest.mark.lab
+@pytest.mark.timeout(900 * max(SEEDS, DOUBTS))
+@pytest.mark.parametrize("line", LINES if SEEDS > 1 else LINES[:2])
+@pytest.mark.parametrize("parts", ["stand-ins", "real"] if SEEDS > 1 else ["real"])
+def test_every_monkey_finds_nothing(whole_lab: WholeLab, request: pytest.FixtureRequest, parts: str, line: str) -> None:
+    whole_lab.up(*(["--real", request.getfixturevalue("real")] if parts == "real" else []))
+    _look(whole_lab, line, parts)

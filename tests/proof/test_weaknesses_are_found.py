@@ -1,0 +1,82 @@
+"""Each weakness that the lab can be built with is found by its monkey, which says what was seen, where, where to look.
+
+``SIMIAN_SEEDS`` above 1 looks for all of them, on stand-ins and on real parts; else for one of each kind.
+"""
+
+import os
+
+import pytest
+from simian_lab.weaknesses import WEAKNESSES
+
+from ..figures import note_figures
+from .conftest import Told, WholeLab
+
+FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1
+FEW = ("single-instance", "lost-invalidations", "failover-mode-ignored")
+TRIES = 3  # a busy machine makes for doubt, and doubt is no answer
+WORDS = {  # of those who look at the report, something of this in one hint at least
+    "single-instance": "members-east-a",
+    "quorum-in-one-zone": "store-east",
+    "gateway-pinned-to-zone": "members-east-a",
+    "cross-region-read": "region",
+    "lost-invalidations": "invalidations",
+    "dropped-hints": "hints",
+    "wrong-clock": "clocks",
+    "no-timeouts": "time-out",
+    "retry-storm": "tries",
+    "unbounded-queue": "line",
+    "no-shedding": "line",
+    "too-little-headroom": "west",
+    "stragglers-fail": "8443",
+    "sticky-resolver": "TTL",
+    "failover-mode-ignored": "setting",
+    "session-in-memory": "sessions",
+}
+
+
+def _answer(lab: WholeLab, line: str) -> Told:
+    """Of the first run that is in no doubt, else of the last."""
+    for seed in range(1, TRIES + 1):
+        told = lab.run(line, seed)
+        if not told.doubtful:
+            break
+    return told
+
+
+def _found(lab: WholeLab, name: str, parts: str) -> None:
+    forced = " --force-headroom" if name == "too-little-headroom" else ""
+    told = _answer(lab, WEAKNESSES[name].monkey + forced)
+    assert (told.facts[1:], told.exit) == (("broken", "clean"), 1), told.record["reasons"]
+    found = told.record["weaknesses"]
+    note_figures(weakness=name, parts=parts, monkey=WEAKNESSES[name].monkey + forced, told=found[0])
+    assert all(one["seen"] and one["where"] and one["hint"] for one in found)
+    assert any(WORDS[name] in one["hint"] for one in found), [one["hint"] for one in found]
+
+
+@pytest.mark.lab
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", list(WEAKNESSES) if FULL else FEW)
+def test_the_monkey_finds_it_and_says_where_to_look(whole_lab: WholeLab, name: str) -> None:
+    whole_lab.up("--weakness", name)
+    _found(whole_lab, name, "stand-ins")
+
+
+@pytest.mark.lab
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", list(WEAKNESSES) if FULL else ("dropped-hints",))
+def test_it_is_found_with_the_real_parts_too(whole_lab: WholeLab, real: str, name: str) -> None:
+    whole_lab.up("--weakness", name, "--real", real)
+    _found(whole_lab, name, "real")
+
+
+@pytest.mark.lab
+@pytest.mark.timeout(600)
+def test_too_little_headroom_is_refused_before_anything_is_touched(whole_lab: WholeLab) -> None:
+    whole_lab.up("--weakness", "too-little-headroom")
+    told = whole_lab.run("kong --region east")
+    assert (told.exit, told.record["faults"]) == (3, []), told.record["reasons"]
+    assert any("--force-headroom" in reason for reason in told.record["reasons"])
+
+
+def test_every_weakness_has_a_word_by_which_it_is_known() -> None:
+    assert set(WORDS) == set(WEAKNESSES)

@@ -7,6 +7,7 @@ which mounts it; with no rules it holds nothing back, and something else may sta
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from random import Random
 from typing import Any
 
 from simian_filters.asgi import FaultFilter
@@ -14,7 +15,7 @@ from simian_filters.rules import Rules
 
 HOST = "127.0.0.1"
 AFTER_S = 0.05  # what is between has its own connection by then: no exchange waits for it
-SPREAD_S = 0.1
+PAUSE_S = 0.03  # at most, before each exchange: else they would march in step and wait for each other
 Between = Callable[[int], AbstractContextManager[int]]  # port of the server -> the port to ask instead
 SCOPE = {"type": "http", "path": "/play", "method": "GET", "headers": []}
 
@@ -49,12 +50,13 @@ async def echo(rules: Rules) -> AsyncIterator[int]:
         await asyncio.gather(*filter(None, served))
 
 
-async def _ask(port: int, count: int, first_s: float) -> list[float]:
-    """Ms of each of so many exchanges, one after the other, over one connection; the first begins then."""
+async def _ask(port: int, count: int, die: Random) -> list[float]:
+    """Ms of each of so many exchanges, one after the other, over one connection."""
     loop, taken = asyncio.get_running_loop(), []
     reader, writer = await asyncio.open_connection(HOST, port)
-    await asyncio.sleep(first_s)
+    await asyncio.sleep(AFTER_S)
     for _ in range(count):
+        await asyncio.sleep(PAUSE_S * die.random())
         begin = loop.time()
         writer.write(b".")
         await reader.readexactly(1)
@@ -66,9 +68,7 @@ async def _ask(port: int, count: int, first_s: float) -> list[float]:
 async def _felt(rules: Rules, between: Between, connections: int, each: int) -> list[float]:
     async with echo(rules) as port:
         with between(port) as reached:
-            # Not all at once, or they would march in step and wait for each other.
-            begins_s = [AFTER_S + SPREAD_S * number / connections for number in range(connections)]
-            parts = await asyncio.gather(*(_ask(reached, each, begin_s) for begin_s in begins_s))
+            parts = await asyncio.gather(*(_ask(reached, each, Random(number)) for number in range(connections)))
     return [ms for part in parts for ms in part]
 
 

@@ -46,7 +46,7 @@ ASKED = {
     "lognormal": Asked("lognormal:p50=80ms,p99=400ms", 102, 80),
     "empirical": Asked("empirical:[20,20,20,40,80,160]", 57, 51),
 }
-SHARES = (0.01, 0.1, 0.5)
+SHARES = (0.001, 0.01, 0.1, 0.5)
 HELD_MS, HIT_FROM_MS = 60.0, 45.0  # a request that is hit; from here on it is taken for one
 FAIR = 2.576  # standard deviations: the 99 % interval
 NEAR_MS = 5.0  # a delay of a few possible values counts as the one it is so near to
@@ -161,7 +161,7 @@ def shares(pair: Pair) -> None:
     for share in SHARES:
         ours, peer = pair.felt(share, f"constant:{HELD_MS:g}ms", round(HELD_MS), 0)
         off = partial(deviations, share=share)
-        what = f"{share:.0%} of the requests of kept connections, off by deviations"
+        what = f"{100 * share:g} % of the requests of kept connections, off by deviations"
         mine = [off(taken) for taken in ours]
         pair.report.rows.append(compared(what, "", mine, each_round(off, peer), "Toxiproxy", Goal(FAIR, of="ours")))
 

@@ -36,7 +36,11 @@ RATE = 200  # requests a second, as a lab's users have it
 WORKERS = 4  # hey's
 FAST, FAST_S, QUICK_FAST_S = 1_000, 5.0, 0.5  # the rate at which lateness is measured, and for how long
 NAME = "api.geo.lab"
-WITHIN = Goal(2.0, of="ours")  # % of the truth
+BURST = (
+    "When the server goes on, those who waited are answered one after the other: two or three ms for twenty, more on a "
+    "busy machine. The truth does not count them, and of a short stall they are much."
+)
+WITHIN = Goal(2.0, of="ours", why=BURST)  # % of the truth
 
 
 class _Names:

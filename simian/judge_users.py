@@ -133,7 +133,9 @@ class UsersJudge:
         return holds
 
     def judge(self, blind: bool, blind_after: bool = False) -> Judgement:
-        """Broken beats unknown beats held."""
+        """Broken beats unknown beats held; but users whose word is worth nothing accuse nobody either."""
+        if blind:
+            return Judgement("unknown", "the users' feed was missing, or the users themselves too late, for too long")
         during = self.tallies.get("during", UsersTally(self.metric))
         tolerance, baseline = self.check.tolerance, self._baseline
         needed = during.needed(tolerance, baseline)
@@ -146,13 +148,13 @@ class UsersJudge:
         back = self.holds_now("after") if self._phase == "after" else True
         if back is False and not blind_after:
             return Judgement("broken", f"{shown(self.value('after'), self.unit)} still after all was put back")
-        return self._doubt(during, needed, holds, blind or blind_after, back) or Judgement("held", told)
+        return self._doubt(during, needed, holds, blind_after, back) or Judgement("held", told)
 
     def _doubt(
-        self, during: UsersTally, needed: int, holds: bool | None, blind: bool, back: bool | None
+        self, during: UsersTally, needed: int, holds: bool | None, blind_after: bool, back: bool | None
     ) -> Judgement | None:
-        if blind:
-            return Judgement("unknown", "the users' feed was missing, or the users themselves too late, for too long")
+        if blind_after:
+            return Judgement("unknown", "the users' feed was missing, or the users too late, after all was put back")
         if self.check.tolerance.kind == "relative" and self._baseline is None:
             return Judgement("unknown", "there is no baseline to compare with")
         if during.count < needed or holds is not True:

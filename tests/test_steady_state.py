@@ -283,6 +283,16 @@ def test_users_who_were_late_after_the_recovery_accuse_nobody() -> None:
     assert verdict(prompt).verdict == "broken"
 
 
+def test_users_who_were_late_for_too_long_accuse_nobody_of_what_they_saw_in_between() -> None:
+    feed, check = Feed(), users(PLAY, ">= 99.5 %")
+    good, bad = row(40), row(20, 20)
+    late = [one for _ in range(20) for one in (feed.slice(good, late_ms=900.0), feed.slice(bad))]
+    found = verdict(life([check], feed.seconds(20, good), late))
+    assert (found.verdict, found.hint) == ("unknown", "")
+    prompt = life([check], feed.seconds(20, good), feed.seconds(8, bad))
+    assert verdict(prompt).verdict == "broken"
+
+
 def test_what_happens_while_users_are_moved_is_noticed_and_not_judged() -> None:
     feed, check = Feed(), users(PLAY, ">= 99.5 %")
     state = life([check], feed.seconds(20, row(40)))

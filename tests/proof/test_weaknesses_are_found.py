@@ -46,7 +46,7 @@ def _answer(lab: WholeLab, line: str) -> Told:
 def _found(lab: WholeLab, name: str, parts: str) -> None:
     forced = " --force-headroom" if name == "too-little-headroom" else ""
     told = _answer(lab, WEAKNESSES[name].monkey + forced)
-    assert (told.facts[1:], told.exit) == (("broken", "clean"), 1), told.record["reasons"]
+    assert (told.facts[1:], told.exit) == (("broken", "clean"), 1), "\n".join(told.record["reasons"])
     found = told.record["weaknesses"]
     note_figures(weakness=name, parts=parts, monkey=WEAKNESSES[name].monkey + forced, told=found[0])
     assert all(one["seen"] and one["where"] and one["hint"] for one in found)

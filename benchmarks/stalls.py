@@ -91,10 +91,14 @@ async def hey_ms(program: str | None, port: int, seconds: float) -> float | None
     return 1000 * float(lines[0][2])  # 99% in 0.0123 secs
 
 
-def truth_ms(intended_s: Sequence[float], begin_s: float, end_s: float) -> float:
-    """p99 (nearest rank) of the waits of users who mean to begin then, by a server that answers in no time."""
+def truth_ms(intended_s: Sequence[float], begin_s: float, end_s: float) -> tuple[float, float]:
+    """p99 (nearest rank) of the waits of users who mean to begin then, by a server that answers in no time.
+
+    It is known to one request, least and greatest: one that came right at the stall may have been answered or not.
+    """
     waits = sorted(1000 * (end_s - at) if begin_s <= at < end_s else 0.0 for at in intended_s)
-    return waits[math.ceil(0.99 * len(waits)) - 1]
+    rank = math.ceil(0.99 * len(waits))
+    return waits[rank - 2], waits[rank]
 
 
 def told_ms(tally: Tally) -> float:
@@ -105,9 +109,10 @@ def told_ms(tally: Tally) -> float:
     return whole.quantile(0.99)
 
 
-def off_percent(told: float, truth: float) -> float:
-    """How far from the truth."""
-    return 100 * abs(told - truth) / truth
+def off_percent(told: float, least: float, greatest: float) -> float:
+    """How far from the truth, which is between these."""
+    nearest = min(max(told, least), greatest)
+    return 100 * abs(told - nearest) / nearest
 
 
 async def one_stall(program: str | None, stall_s: float, seed: int) -> tuple[float, float | None]:
@@ -121,8 +126,8 @@ async def one_stall(program: str | None, stall_s: float, seed: int) -> tuple[flo
         )
     begin_s, end_s = (edge - zero for edge in window)
     evenly = [index / RATE for index in range(int(seconds * RATE))]
-    ours = off_percent(told_ms(tally), truth_ms([each.at_s for each in plan], begin_s, end_s))
-    return ours, hey if hey is None else off_percent(hey, truth_ms(evenly, begin_s, end_s))
+    ours = off_percent(told_ms(tally), *truth_ms([each.at_s for each in plan], begin_s, end_s))
+    return ours, hey if hey is None else off_percent(hey, *truth_ms(evenly, begin_s, end_s))
 
 
 class Beat(NamedTuple):
@@ -141,7 +146,7 @@ async def beat(seconds: float, seed: int) -> Beat:
         tally = await follow(plan, port)
         taken_s, cpu_s = loop.time() - begin, time.process_time() - cpu
     late_ms = tally.cut(begin, taken_s)["late_ms"]["p99"]
-    return Beat(off_percent(taken_s, plan[-1].at_s), late_ms, 1e6 * cpu_s / len(plan))
+    return Beat(off_percent(taken_s, plan[-1].at_s, plan[-1].at_s), late_ms, 1e6 * cpu_s / len(plan))
 
 
 def hey_cpu_us(program: str, seconds: float) -> float:

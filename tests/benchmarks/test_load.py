@@ -19,8 +19,15 @@ def test_the_truth_about_a_stall_is_who_meant_to_begin_in_it_and_how_long_they_w
     import stalls
 
     every_10_ms = [number / 100 for number in range(1_000)]
-    assert stalls.truth_ms(every_10_ms, 2.0, 4.0) == pytest.approx(1_900.0)  # ten of a thousand wait longer
-    assert stalls.truth_ms(every_10_ms, 2.0, 2.05) == 0.0
+    assert stalls.truth_ms(every_10_ms, 2.0, 4.0) == pytest.approx((1_890.0, 1_910.0))  # ten wait longer than 1,900
+    assert stalls.truth_ms(every_10_ms, 2.0, 2.05) == (0.0, 0.0)
+
+
+def test_whoever_tells_the_truth_to_one_request_is_not_off_and_beyond_that_the_distance_counts() -> None:
+    import stalls
+
+    assert stalls.off_percent(1_905.0, 1_890.0, 1_910.0) == 0.0
+    assert stalls.off_percent(945.0, 1_890.0, 1_910.0) == 50.0
 
 
 def test_a_stall_is_told_and_one_who_tells_a_tenth_of_it_is_nine_tenths_off(tmp_path: Path) -> None:

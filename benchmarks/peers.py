@@ -148,8 +148,10 @@ class Report:
         if found is None:
             self.missing.append(f"{name} is not on PATH, so there is no ratio to it; {remedy}")
             return None
-        told = subprocess.run([found, *version], capture_output=True, text=True) if version else None
-        self.peers[name] = (told.stdout + told.stderr).strip().splitlines()[0] if told else ""
+        if version:
+            told = subprocess.run([found, *version], capture_output=True, text=True)
+            numbered = re.search(r"\d+(\.\d+)+", told.stdout + told.stderr)
+            self.peers[name] = numbered[0] if numbered else ""
         return found
 
 

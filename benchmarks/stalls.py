@@ -41,6 +41,11 @@ BURST = (
     "busy machine. The truth does not count them, and of a short stall they are much."
 )
 WITHIN = Goal(2.0, of="ours", why=BURST)  # % of the truth
+SLICES = (
+    "Who else runs on the core when a timer ends is not stopped at once, be it the server: a slice of the scheduler is "
+    "some ms. At real-time priority (`chrt -r 1`), where there are none, it was 1.2 ms on a machine that was busy."
+)
+PUNCTUAL = Goal(2.0, of="ours", why=SLICES)  # ms
 
 
 class _Names:
@@ -177,7 +182,14 @@ def at_rate(report: Report, program: str | None, seconds: float) -> None:
     beats, *hey = interleaved(report.rounds, lambda: asyncio.run(beat(seconds, next(seeds))), *others)
     report.rows += [
         alone(f"users at {FAST}/s: longer than the plan", "%", [each.longer_percent for each in beats], 0.1),
-        alone(f"users at {FAST}/s: starts later than meant, p99", "ms", [each.late_ms for each in beats], 2.0),
+        compared(
+            f"users at {FAST}/s: starts later than meant, p99",
+            "ms",
+            [each.late_ms for each in beats],
+            None,
+            "",
+            PUNCTUAL,
+        ),
         compared(
             f"users at {FAST}/s: CPU a request",
             "us",

@@ -109,6 +109,18 @@ def test_the_page_refuses_a_quick_trial() -> None:
         write_table.section(found() | {"quick": True})
 
 
+def test_a_peer_s_version_is_what_its_program_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import peers
+
+    program = tmp_path / "peer"
+    program.write_text("#!/bin/sh\necho peer, version 2.12.0 of today\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    report = peers.Report(1, quick=True)
+    assert report.program("peer", "install it", "--version") == str(program)
+    assert (report.peers, report.missing) == ({"peer": "2.12.0"}, [])
+
+
 def test_the_work_of_others_is_seen() -> None:
     import peers
 

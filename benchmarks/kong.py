@@ -69,6 +69,11 @@ def first_ms(run: Run, away: Evacuation) -> float:
     return 1000 * (away.began - started(run, "inject"))
 
 
+def detected_s(run: Run, away: Evacuation) -> float:
+    """From when the first kill was begun until simian saw that users were harmed."""
+    return moment(run, "detected") - started(run, "inject")
+
+
 def decided_s(run: Run, away: Evacuation) -> float:
     """From when the first kill was begun until it was decided to move users."""
     return moment(run, "decided") - started(run, "inject")
@@ -146,7 +151,8 @@ PLANNED: tuple[Line, ...] = (
     *AFTER,
 )
 FORCED: tuple[Line, ...] = (
-    ("from the first blow, detected and decided", "s", decided_s, most(2.0)),
+    ("from the first blow, detected", "s", detected_s, None),
+    ("from the first blow, decided", "s", decided_s, most(2.0)),
     ("from then, shifted", "s", shifting_s, None),
     ("requests failed", "%", failed_percent, most(0.1, DARK)),
     *AFTER,

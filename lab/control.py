@@ -51,7 +51,7 @@ def up(
     number: int | None = None,
     rate: float = 200.0,
     held: frozenset[str] = frozenset(),
-    timeout_s: float = 30.0,
+    timeout_s: float = 90.0,
     own_addresses: bool | None = None,
     real: Mapping[str, str] | None = None,
     weakness: str = "",

@@ -92,8 +92,10 @@ def locked(journal: Path) -> Iterator[None]:
     other.close()
 
 
-@pytest.mark.parametrize("dies", ["nobody", "runner"])
-@pytest.mark.parametrize("harm", [full, locked])
+HARMS = [(full, "nobody"), (full, "runner"), (locked, "nobody"), (locked, "runner")]
+
+
+@pytest.mark.parametrize(("harm", "dies"), HARMS if SEEDS > 1 else HARMS[1:3])
 def test_a_journal_that_cannot_be_written_any_more_keeps_nothing_from_being_put_back(
     own_lab: OwnLab, small_disk: Path, harm: Harm, dies: str
 ) -> None:

@@ -1,7 +1,7 @@
 """The healthy lab is never accused, on whatever machine: *unknown* is honest there, *broken* is wrong.
 
 ``SIMIAN_SEEDS`` is how many times each monkey looks, at the lab of stand-ins and at the one with real parts; in short,
-the two monkeys that meet every part look at the latter.
+one that meets every part looks once at the latter.
 """
 
 import os
@@ -15,8 +15,8 @@ from .conftest import WholeLab
 SEEDS = int(os.environ.get("SIMIAN_SEEDS", "1"))
 DOUBTS = 3  # a busy machine makes for doubt, and doubt is no answer: that many looks must give one
 LINES = (
-    "split-brain",
     "kong --region west --hard",
+    "split-brain",
     "kong --region east",
     "chaos --service members --region east",
     "gorilla --zone west-b",
@@ -41,7 +41,7 @@ def _look(lab: WholeLab, line: str, parts: str) -> None:
 
 @pytest.mark.lab
 @pytest.mark.timeout(900 * max(SEEDS, DOUBTS))
-@pytest.mark.parametrize("line", LINES if SEEDS > 1 else LINES[:2])
+@pytest.mark.parametrize("line", LINES if SEEDS > 1 else LINES[:1])
 @pytest.mark.parametrize("parts", ["stand-ins", "real"] if SEEDS > 1 else ["real"])
 def test_every_monkey_finds_nothing(whole_lab: WholeLab, request: pytest.FixtureRequest, parts: str, line: str) -> None:
     whole_lab.up(*(["--real", request.getfixturevalue("real")] if parts == "real" else []))

@@ -202,7 +202,7 @@ class OwnLab:
             time.sleep(0.1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def own_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnLab]:
     state = tmp_path_factory.mktemp("state")
     lab = OwnLab(state)

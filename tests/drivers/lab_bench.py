@@ -75,9 +75,9 @@ class LabBench:
         until(lambda: not any(self.data.backlog().values()), "nothing waits")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
-    """The lab, brought up by the first who needs it."""
+    """The lab, brought up by the first of a module who needs it; one that stayed up would take a core from all others."""
     folder = tmp_path_factory.mktemp("lab")
     try:
         yield RunningLab(folder)

@@ -77,7 +77,7 @@ class LabBench:
 
 @pytest.fixture(scope="module")
 def running_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
-    """The lab, brought up by the first of a module who needs it; one that stayed up would take a core from all others."""
+    """The lab, brought up by the first of a module who needs it; one left up would take a core from all others."""
     folder = tmp_path_factory.mktemp("lab")
     try:
         yield RunningLab(folder)

@@ -350,6 +350,10 @@ def _wait_until_ready(manifest: Manifest, timeout_s: float) -> None:
 
 def _take_down(files: Files) -> None:
     """End all that was ever started, the supervisor first (it would start the others again), then remove the files."""
+    if not files.ours():
+        raise LabError(
+            f"{files.root} was not made by a lab, so it is left alone; name another state folder, or move it"
+        )
     manifest = _readable(files)
     if manifest is not None and manifest.supervisor is not None and manifest.supervisor.alive():
         _ask_down(manifest)

@@ -66,6 +66,12 @@ class Files:
         """What this node keeps over a restart."""
         return self.root / "data" / node
 
+    def ours(self) -> bool:
+        """Whether nothing is there, or what a lab has made, be it half of it."""
+        if not self.root.exists() or self.processes.exists() or self.manifest.exists():
+            return True
+        return all(path.name in ("logs", "data") for path in self.root.iterdir())
+
     def make(self, nodes: list[str]) -> None:
         """All folders, for our eyes only."""
         for folder in (self.root / "logs", self.processes, *map(self.data, nodes)):

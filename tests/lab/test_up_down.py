@@ -182,6 +182,18 @@ def test_down_leaves_no_process_file_or_port(folder: Path) -> None:
         control.logs(folder, "dns")
 
 
+@pytest.mark.parametrize("command", [control.up, control.down])
+def test_a_folder_that_no_lab_has_made_is_left_alone(folder: Path, command: Callable[[Path], object]) -> None:
+    theirs = folder / "lab" / "thesis.txt"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("years of work")
+    with pytest.raises(control.LabError, match="was not made by a lab, so it is left alone"):
+        command(folder)
+    assert theirs.read_text() == "years of work"
+    theirs.unlink()
+    theirs.parent.rmdir()
+
+
 def test_down_needs_neither_the_supervisor_nor_a_manifest(folder: Path) -> None:
     manifest = control.up(folder, held=USERS)
     assert manifest.supervisor is not None

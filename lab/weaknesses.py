@@ -102,7 +102,7 @@ _ALL = (
         "kong --region east --hard",
         "members thrash the more requests wait, and neither they nor the gateways turn away what is too much",
         "gateways and members: the limit above which they shed, and caches that are cold for users who were moved",
-        {"gateway": {"sheds": False}, "members": {"sheds": False, "capacity_rps": 75.0, "thrash": 0.1}},
+        {"gateway": {"sheds": False}, "members": {"sheds": False, "capacity_rps": 110.0, "thrash": 0.1}},
     ),
     Weakness(
         "too-little-headroom",

@@ -210,12 +210,22 @@ class Server:
         try:
             await asyncio.get_running_loop().create_future()
         finally:
+            await self._let_in()
             self.close()
+
+    async def _let_in(self) -> None:
+        """Accept nobody else, and wait for those just accepted: asyncio loses, unclosed, whom it is still letting in."""
+        loop = asyncio.get_running_loop()
+        for listener in self._server.sockets:
+            loop.remove_reader(listener.fileno())
+        await asyncio.sleep(0)  # their transports are made
+        await asyncio.sleep(0)  # and ours to close
 
     async def __aenter__(self) -> "Server":
         return self
 
     async def __aexit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._let_in()
         self.close()
         await asyncio.sleep(0)
 

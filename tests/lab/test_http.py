@@ -1,8 +1,11 @@
 """The server and the pooled client, over real sockets."""
 
 import asyncio
+import gc
 import socket
+import warnings
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 from simian_lab import http
@@ -116,6 +119,26 @@ def test_refused_closed_and_timed_out_are_told_apart() -> None:
             await pool.request(*address, "GET", "/")
 
     _run(test, never)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_connection_that_comes_as_the_server_ends_is_closed(turns: int) -> None:
+    """At whatever turn of the loop: accepted and without a transport yet, or with one that nobody knows."""
+
+    async def main(client: socket.socket) -> None:
+        async with await start_server("127.0.0.1", 0, _echo) as server:
+            client.connect(server.address)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    with warnings.catch_warnings(record=True) as seen, socket.socket() as client:
+        warnings.simplefilter("always")
+        asyncio.run(main(client))
+        gc.collect()
+        client.settimeout(5.0)
+        with suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    assert [str(warning.message) for warning in seen] == []
 
 
 def test_a_stale_kept_connection_is_replaced_by_a_fresh_one() -> None:

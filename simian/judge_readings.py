@@ -149,8 +149,8 @@ class ReadingsJudge:
         if len(outside) > self.check.misses:
             worst = min(outside) if tolerance.op.startswith(">") else max(outside)
             return Judgement("broken", f"{told}, such as {shown(worst, self.unit)}")
-        if readings.count < enough:
-            return Judgement("unknown", f"{readings.count} readings, {enough} needed")
+        if too_few := self._too_few(readings, enough):
+            return Judgement("unknown", too_few)
         if tolerance.kind == "relative" and self.value("baseline") is None:
             return Judgement("unknown", "there is no baseline to compare with")
         doubt = len(outside) + readings.unseen > self.check.misses
@@ -158,16 +158,25 @@ class ReadingsJudge:
 
     def _judge_share(self, readings: _Readings, enough: int) -> Judgement:
         tolerance, count, bad = self.check.tolerance, readings.count, self._bad(readings)
-        if count < enough and bad < IN_A_ROW + self.check.misses:
-            return Judgement("unknown", f"{count} readings, {enough} needed")
+        too_few = self._too_few(readings, enough)
+        if too_few and bad < IN_A_ROW + self.check.misses:
+            return Judgement("unknown", too_few)
         # Readings that never came may have been good or bad: only what is so either way is known.
         forgiven = min(self.check.misses, bad) * (1 if tolerance.op.startswith(">") else -1)
         least = sum(readings.values) + forgiven
         either = [tolerance.holds(share / count) for share in (least, least + readings.unseen)]
-        told = f"{shown(least / count, 'share')} of {count} readings were good"
+        told = f"{shown(sum(readings.values) / count, 'share')} of {count} readings were good"
+        told += f" ({self.check.misses} may miss)" if forgiven else ""
         if True not in either:
             return Judgement("broken", f"{told}; right would be {tolerance.text}")
         return Judgement("unknown", readings.blindness) if False in either else Judgement("held", told)
+
+    def _too_few(self, readings: _Readings, enough: int) -> str:
+        """Why they are too few, if they are: with as many as may miss, a check could not fail."""
+        needed, misses = enough + self.check.misses, self.check.misses
+        if readings.count >= needed:
+            return ""
+        return f"{readings.count} readings, {needed} needed" + (f" where {misses} may miss" if misses else "")
 
     def where(self) -> str:
         """What was asked."""

@@ -486,12 +486,23 @@ ONE, NONE = [1.0], [None]
         (">= 95 %", 0, [0.97] * 6, False, "held"),
         (">= 95 %", 0, [0.97] * 6 + [0.94], False, "broken"),
         ("<= 1.5 x baseline", 0, [3.0] * 6, False, "unknown"),
+        (">= 90 %", 20, [0.0] * 7, False, "unknown"),  # nothing could have broken it
+        (">= 90 %", 20, [1.0] * 24, False, "unknown"),
+        (">= 90 %", 20, [1.0] * 25, False, "held"),
+        (">= 90 %", 20, [0.0] * 24, False, "broken"),
+        ("<= 100", 5, [101.0] * 5, False, "unknown"),
+        ("<= 100", 5, [3.0] * 10, False, "held"),
     ],
 )
 def test_readings_are_judged(
     tolerance: str, misses: int, during: list[float | None], silent: bool, wanted: str
 ) -> None:
     assert verdict(life([asked(tolerance, misses)], during=readings(*during, silent=silent))).verdict == wanted
+
+
+def test_what_was_seen_is_told_as_it_was_whatever_was_forgiven() -> None:
+    judged = verdict(life([asked(">= 90 %", 3)], during=readings(*[1.0] * 9, 0.0, 0.0)))
+    assert (judged.verdict, judged.seen) == ("held", "81.818 % of 11 readings were good (3 may miss)")
 
 
 def test_a_crashed_probe_is_unknown_and_does_not_ring() -> None:

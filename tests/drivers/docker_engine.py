@@ -216,6 +216,9 @@ class SmallContainers:
         for one in self.api.containers(all=True, filters=ours):
             self.api.remove_container(one["Id"], force=True, v=True)
         for network in self.api.networks(filters=ours):
+            for side in self.api.inspect_network(network["Id"])["Containers"]:  # of runs that were killed
+                with suppress(docker.errors.NotFound):
+                    self.api.remove_container(side, force=True)
             self.api.remove_network(network["Id"])
         for volume in self.api.volumes(filters={"label": f"simian.project={self.project}"})["Volumes"] or []:
             self.api.remove_volume(volume["Name"])

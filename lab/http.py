@@ -214,7 +214,7 @@ class Server:
             self.close()
 
     async def _let_in(self) -> None:
-        """Accept nobody else, and wait for those just accepted: asyncio loses, unclosed, whom it is still letting in."""
+        """Accept nobody else, and wait for those just accepted: asyncio loses, unclosed, those it still lets in."""
         loop = asyncio.get_running_loop()
         for listener in self._server.sockets:
             loop.remove_reader(listener.fileno())

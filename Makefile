@@ -41,8 +41,10 @@ bench: $(STAMP)
 	  PATH="$$PATH:$(CURDIR)/.ci/parts" $(BIN)/python benchmarks/$$name.py --json build/benchmarks/$$name.json || exit 1; done
 	@$(BIN)/python benchmarks/write_table.py build/benchmarks
 
+# Hours; PARTS=weaknesses, say, is one part of it, and SEEDS=5 a tenth of it.
 prove: $(STAMP)
-	$(BIN)/python tests/crash/prove.py
+	PATH="$$PATH:$(CURDIR)/.ci/parts" SIMIAN_ELASTICMQ="$${SIMIAN_ELASTICMQ-$(CURDIR)/.ci/parts/elasticmq}" \
+	  $(BIN)/python tests/crash/prove.py --seeds $(or $(SEEDS),50) $(PARTS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info filters/*.egg-info filters/build

@@ -97,9 +97,8 @@ class Part:
     table: Callable[[Rows], list[str]] | None = None
 
 
-ON_THE_LAB = tuple(
-    f"tests/crash/test_{name}.py" for name in ("on_the_lab", "regions_on_the_lab", "hostile_surroundings")
-)
+LAB = ("a_strangers_monkey", "every_point_on_the_lab", "hostile_surroundings", "on_the_lab", "regions_on_the_lab")
+ON_THE_LAB = tuple(f"tests/crash/test_{name}.py" for name in LAB)
 PEER = "tests/crash/test_beside_chaos_toolkit.py"
 PARTS = {
     "memory": Part(("tests/crash", *(f"--ignore={path}" for path in (*ON_THE_LAB, PEER))), deaths),

@@ -174,6 +174,23 @@ def close_dead(run: str, why: str, undone: int, stuck: Sequence[str], clock: Clo
         return  # recovered in the world all the same; the next command finds the run unfinished and closes it
 
 
+def recover_each(
+    with_open_faults: Callable[[], Sequence[Mapping[str, Any]]], take: Callable[[Mapping[str, Any]], list[str]]
+) -> list[str]:
+    """Recover each of these runs by ``take``, which returns what is stuck; what is stuck in the end.
+
+    What one run keeps from being undone (a gateway that another one paused takes no settings) may be so no longer once
+    the others are done with: where there are several, those with something stuck are tried again until nothing changes.
+    """
+    before: list[str] = []
+    while True:
+        rows = with_open_faults()
+        stuck = [line for row in rows for line in take(row)]
+        if not stuck or len(rows) < 2 or stuck == before:
+            return stuck
+        before = stuck
+
+
 Recover = Callable[[str, str, Sequence[Entry]], list[str]]
 
 

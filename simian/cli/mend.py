@@ -16,7 +16,7 @@ from simian.cli.output import print_json
 from simian.drivers import build_world
 from simian.errors import DriverError, JournalError, UsageError
 from simian.faults.steering import not_alive
-from simian.guardian import close_harmless, is_dead, take_over
+from simian.guardian import close_harmless, is_dead, recover_each, take_over
 from simian.hands import Threads
 from simian.journal import Journal
 from simian.owner import Owner
@@ -73,16 +73,17 @@ def recover(
 
 def recover_all(system: System) -> tuple[list[str], list[str]]:
     """Recover every dead run of the journal: what was put back, and what is stuck."""
-    journal, undone, stuck = system.journal(), [], []
-    crash = crash_point(os.environ, "recover")
-    for row in journal.with_open_faults():
-        if row["ended"] is None and not is_dead(row):
-            continue  # its runner or guardian lives and has it in hand
-        entries = journal.still_open(row["run"])
-        stuck += _recover_run(system, journal, row, crash)
-        undone += [f"{entry.fault.kind} of {entry.fault.target}" for entry in entries]
+    journal, crash = system.journal(), crash_point(os.environ, "recover")
+
+    def dead() -> list[Mapping[str, Any]]:
+        """Not those whose runner or guardian lives: they have it in hand."""
+        return [row for row in journal.with_open_faults() if row["ended"] is not None or is_dead(row)]
+
+    entries = [entry for row in dead() for entry in journal.still_open(row["run"])]
+    stuck = recover_each(dead, lambda row: _recover_run(system, journal, row, crash))
     close_harmless(journal, system.clock)
-    return [line for line in undone if not any(line in s for s in stuck)], stuck
+    undone = [f"{entry.fault.kind} of {entry.fault.target}" for entry in entries]
+    return [line for line in undone if not any(line in each for each in stuck)], stuck
 
 
 def _recover_run(system: System, journal: Journal, row: Mapping[str, Any], crash: Any) -> list[str]:

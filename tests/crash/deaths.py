@@ -11,14 +11,14 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from simian.crash_points import CrashPoint, no_crash
-from simian.guardian import close_harmless, take_over
+from simian.guardian import close_harmless, recover_each, take_over
 from simian.hands import OneByOne
 from simian.journal import Journal
 from simian.memory import MemoryWorld
@@ -146,10 +146,13 @@ def reopened(journal: Path, folder: Path) -> Journal:
 def recover(memory: MemoryWorld, journal: Journal, crash: CrashPoint = no_crash) -> None:
     """As ``simian.cli.mend.recover_all`` does, with a journal and a world at hand."""
     world = guarded(memory.world, lambda label, *_: crash(f"{label}:before"), lambda label, *_: crash(f"{label}:after"))
-    for row in journal.with_open_faults():
-        entries = journal.still_open(row["run"])
-        hands = OneByOne(Random(1))
-        take_over(row["run"], "its runner died", entries, world=world, hands=hands, journal=journal, crash=crash)
+
+    def take(row: Mapping[str, Any]) -> list[str]:
+        entries, hands = journal.still_open(row["run"]), OneByOne(Random(1))
+        why = "its runner died"
+        return take_over(row["run"], why, entries, world=world, hands=hands, journal=journal, crash=crash)
+
+    recover_each(journal.with_open_faults, take)
     close_harmless(journal, memory.clock)
 
 

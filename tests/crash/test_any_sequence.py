@@ -68,6 +68,13 @@ def test_any_sequence_of_deaths_ends_clean() -> None:
     )
 
 
+def test_what_one_dead_run_keeps_from_being_undone_is_undone_by_the_same_recovery() -> None:
+    lives = Lives()
+    lives.inject([{"pause": "gateway-west-b"}])
+    lives.inject([{"failover_mode": "west", "homes": ["east"]}])  # which a paused gateway cannot be told to leave
+    lives.check()
+
+
 def test_thousands_of_sequences_from_seeds_end_clean() -> None:
     lives, began, simulated_s, deaths = Lives(), time.perf_counter(), 0.0, 0
     for seed in range(LIVES):

@@ -19,6 +19,7 @@ _HINTS = {
 _NOT_WAITED_FOR = "~"
 _REFUSED = "status_4"  # what no other node would have answered differently, as far as a device knows
 _MOST_TOLD = 3
+_WIDELY = 0.3  # of the calls to a node: where one node alone is at fault, those to its peers go well
 
 
 class Blame:
@@ -64,8 +65,8 @@ class Blame:
         if (answer := self._answer()).startswith(_REFUSED):
             status = answer.removeprefix("status_")
             return f"look at what answers {status}: state that only one node knows (sessions, sign-in) looks like this"
-        if metric != "calls_per_request" and (service := self._wholly_failing()):
-            return f"look at {service}: calls to each of its nodes fail; at what they wait for, and what waits in line"
+        if metric != "calls_per_request" and (failing := self._widely_failing()):
+            return f"look at {failing} fail; at what they wait for, and what waits in line"
         return _HINTS.get(metric, _SLOW).format(culprit=self._culprit())
 
     def _culprit(self) -> str:
@@ -79,15 +80,18 @@ class Blame:
             return f"{target}, where users' own tries fail, and at what sends them there"
         return f"{source} when a call to {target} fails"
 
-    def _wholly_failing(self) -> str:
-        """The service and region of the node that fails most, when most calls to each of its nodes there fail."""
-        worst = self._hops.worst()
-        node = self._nodes.get(worst[1]) if worst else None
-        if node is None:
+    def _widely_failing(self) -> str:
+        """The nodes of one service and region, where calls of others to several of them fail; else empty."""
+        source, target = self._hops.worst() or ("", "")
+        caller, node = self._nodes.get(source), self._nodes.get(target)
+        if node is None or (caller and caller.service == node.service):
             return ""
         peers = [one.name for one in self._nodes.values() if (one.service, one.region) == (node.service, node.region)]
-        wholly = len(peers) > 1 and all(self._hops.failed_share(target=name) >= 0.5 for name in peers)
-        return f"{node.service} of {node.region}" if wholly else ""
+        failing = [name for name in peers if self._hops.failed_share(target=name) >= _WIDELY]
+        if len(failing) < 2:
+            return ""
+        which = "each of its nodes" if failing == peers else " and ".join(failing)
+        return f"{node.service} of {node.region}: calls to {which}"
 
     def _answer(self) -> str:
         """What tries met most often; empty when all went well."""

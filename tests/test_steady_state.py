@@ -216,16 +216,35 @@ def test_users_who_give_up_before_any_call_does_point_at_how_long_calls_wait() -
     assert found.hint.startswith("look at how long gateway-east-a waits for those behind it")
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_a_service_of_which_no_node_answers_is_what_to_look_at_itself(whole: bool) -> None:
+@pytest.mark.parametrize(
+    ("failed", "where"),
+    [
+        ({"a": 10, "b": 10, "c": 10}, "members of east: calls to each of its nodes fail; at what they wait for"),
+        ({"a": 8, "b": 0, "c": 6}, "members of east: calls to members-east-a and members-east-c fail; at what they"),
+        ({"a": 8, "b": 0, "c": 1}, "gateway-east-a when a call to members-east-a fails"),
+        ({"a": 8, "b": 0, "c": 0}, "gateway-east-a when a call to members-east-a fails"),
+    ],
+)
+def test_a_service_of_which_several_nodes_do_not_answer_is_what_to_look_at_itself(
+    failed: dict[str, int], where: str
+) -> None:
     feed, state = Feed(), SteadyState([users(PLAY, ">= 99.9 %")])
-    state.place([Node(f"members-east-{zone}", "members", "east", f"east-{zone}") for zone in "ab"])
+    state.place([Node(f"members-east-{zone}", "members", "east", f"east-{zone}") for zone in failed])
     state.enter("during")
-    hops = {"gateway-east-a>members-east-a!": 10, f"gateway-east-a>members-east-b{'!' if whole else ''}": 9}
+    called = {f"gateway-east-a>members-east-{zone}": 10 - count for zone, count in failed.items()}
+    for one in feed.seconds(20, row(10, 10), hops=called | {f"{hop}!": 10 - n for hop, n in called.items()}):
+        state.take(one)
+    assert verdict(state).hint.startswith(f"look at {where}")
+
+
+def test_a_node_that_others_of_its_service_cannot_do_without_is_what_to_look_at() -> None:
+    feed, state = Feed(), SteadyState([users(PLAY, ">= 99.9 %")])
+    state.place([Node(f"store-east-{zone}", "store", "east", f"east-{zone}") for zone in "abc"])
+    state.enter("during")
+    hops = {"store-east-b>store-east-a!": 10, "members-east-a>store-east-b!": 5, "members-east-a>store-east-c!": 5}
     for one in feed.seconds(20, row(10, 10), hops=hops):
         state.take(one)
-    where = "members of east: calls to each" if whole else "gateway-east-a when a call to members-east-a fails"
-    assert verdict(state).hint.startswith(f"look at {where}")
+    assert verdict(state).hint.startswith("look at store-east-b when a call to store-east-a fails")
 
 
 def test_where_users_are_served_is_a_share_too() -> None:

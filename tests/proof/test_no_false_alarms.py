@@ -1,7 +1,7 @@
 """The healthy lab is never accused, on whatever machine: *unknown* is honest there, *broken* is wrong.
 
-``SIMIAN_SEEDS`` is how many times each monkey looks, at the lab of stand-ins and at the one with real parts; in short,
-one that meets every part looks once at the latter.
+``SIMIAN_SEEDS`` is how many times each monkey looks at the lab of stand-ins, and a tenth of it at the one with real
+parts; in short, one that meets every part looks once at the latter.
 """
 
 import os
@@ -26,7 +26,8 @@ LINES = (
 
 def _look(lab: WholeLab, line: str, parts: str) -> None:
     verdicts: Counter[str] = Counter()
-    while verdicts.total() < SEEDS or (not verdicts["held"] and verdicts.total() < DOUBTS):
+    times = SEEDS if parts == "stand-ins" else max(1, SEEDS // 10)
+    while verdicts.total() < times or (not verdicts["held"] and verdicts.total() < DOUBTS):
         told = lab.run(line, seed=verdicts.total() + 1)
         verdict, reasons = told.record["verdict"], told.record["reasons"]
         verdicts[verdict] += 1

@@ -229,7 +229,8 @@ async def serve(context: NodeContext) -> None:
     here = Callee.through(queues[spec.region])
     there = Callee.through(queues[layout.other_region(spec.region)])
     announcer = Announcer(Sqs(caller, spec.name, here, QUEUE), here.name)
-    invalidator = Invalidator(Sqs(caller, spec.name, there, QUEUE), caches, store, spec.name)
+    late_after_s = context.options.late_after_s
+    invalidator = Invalidator(Sqs(caller, spec.name, there, QUEUE), caches, store, spec.name, late_after_s=late_after_s)
     members = Members(context, caches, store, announcer)
     service = Service(context, rules, members.route)
     service.ready = False

@@ -6,6 +6,7 @@ A writer posts to its own region's queue and the other region pulls across the l
 import asyncio
 import json
 import logging
+import time
 from collections import deque
 from dataclasses import asdict, dataclass
 from zlib import crc32
@@ -108,8 +109,10 @@ async def _pause(queue: Sqs, error: HttpError) -> None:
 class Invalidator:
     """Pulls the other region's announcements and takes what they outdate out of all caches of this region."""
 
-    def __init__(self, queue: Sqs, caches: Caches, store: StoreClient, node: str) -> None:
+    def __init__(self, queue: Sqs, caches: Caches, store: StoreClient, node: str, *, late_after_s: float = 0.0) -> None:
+        """``late_after_s``: what was announced so long ago is thrown away; 0: nothing is."""
         self._queue, self._caches, self._store, self._node = queue, caches, store, node
+        self._late_after_s = late_after_s
         self.done = 0
 
     async def run(self) -> None:
@@ -136,6 +139,8 @@ class Invalidator:
             announced = Announcement.read(received.body)
         except (ValueError, KeyError, TypeError):
             _log.warning("an announcement that makes no sense was thrown away: %r", received.body[:200])
+            return True
+        if self._late_after_s and time.time() - announced.timestamp_us / 1e6 > self._late_after_s:
             return True
         for pause_s in (_SOON_S, 0.0) if received.receives == 1 else (0.0,):
             if await self._settled(announced, received.receives):

@@ -59,8 +59,8 @@ _ALL = (
         "lost-invalidations",
         "split-brain",
         "what is announced to the other region's caches is forgotten after half a second",
-        "queues: how long messages are retained",
-        {"queue": {"retention_s": 0.5}},
+        "queues: how long messages are retained; consumers: which ones they throw away",
+        {"queue": {"retention_s": 0.5}, "members": {"late_after_s": 0.5}},  # a real queue keeps them, its consumer not
     ),
     Weakness(
         "dropped-hints",

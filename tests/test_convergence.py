@@ -85,6 +85,13 @@ def test_a_verdict_names_how_many_an_example_and_where_to_look() -> None:
     assert "hints" in hint
 
 
+@pytest.mark.parametrize("behind", [{}, {"store-west-a": {"k": Cell("first", 10)}}])
+def test_stale_caches_point_at_the_replicas_where_those_differ(behind: dict[str, dict[str, Cell]]) -> None:
+    made = compare(TWICE, everywhere(k="second") | behind, {"cache-west-a": {"k": Cell("first", 10)}})
+    hints = {check: hint for check, *_, hint in verdicts(DATA_CHECKS, TWICE, made, "", 30.0)}
+    assert ("hints and repair" if behind else "invalidations") in hints["nothing stale"]
+
+
 def test_what_could_not_be_read_or_was_never_acknowledged_is_unknown() -> None:
     unread = verdicts(DATA_CHECKS, TWICE, None, "the data could not be read: store-west-a is silent", 30.0)
     assert {verdict for _, verdict, *_ in unread} == {"unknown"}

@@ -169,6 +169,24 @@ def test_a_write_that_was_perhaps_made_and_comes_over_late_leaves_no_old_value_e
     _run(test())
 
 
+@pytest.mark.parametrize("late_after_s", [0.0, 0.5])
+def test_what_was_announced_long_ago_is_thrown_away_only_where_that_is_the_flaw(kit: Any, late_after_s: float) -> None:
+    async def test() -> None:
+        async with _two_members_over_one_cache() as (items, _, caches):
+            queue: Any = _QueueOfOne("new", 20)
+            store: Any = _StoreThatHas(Found("new", 20))
+            items.put(b"k", packed("old", 10), 0, 0)
+            with _looping(Invalidator(queue, caches, store, NODE, late_after_s=late_after_s).run()):
+
+                async def settled() -> bool:
+                    return bool(queue.done and (late_after_s or _time_in(items, "k") is None))
+
+                await kit.eventually(settled)
+            assert _time_in(items, "k") == (10 if late_after_s else None)
+
+    _run(test())
+
+
 def test_a_write_that_was_never_made_is_let_go(kit: Any) -> None:
     async def test() -> None:
         async with _two_members_over_one_cache() as (_, __, caches):

@@ -19,8 +19,8 @@ class Options:
     ``thrash`` (by which share each takes longer for every other that waits), ``workers`` (so many requests are
     worked on at once, the others stand in line however long; 0: all are), ``asks_again`` (a call that a store answers
     with an error is made anew, so often at the same time; 0: one after the other), ``sessions_in_memory`` (the node
-    which opened a session is the only one that knows it), ``late_after_s`` (what the other region announced so long ago is
-    thrown away; 0: nothing is).
+    which opened a session is the only one that knows it), ``late_after_s`` (what the other region announced so long ago
+    is thrown away; 0: nothing is).
     Both of these: ``gives_up`` (a call that takes too long is given up, and the next one tried), ``sheds`` (what cannot
     be done in time is turned away at once).
     Stores: ``keeps_hints`` (what another region's replica did not take is kept for it, and missed rows are repaired),

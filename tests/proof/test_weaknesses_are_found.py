@@ -47,11 +47,10 @@ def _answer(lab: WholeLab, line: str) -> Told:
 
 
 def _found(lab: WholeLab, name: str, parts: str) -> None:
-    forced = " --force-headroom" if name == "too-little-headroom" else ""
-    told = _answer(lab, WEAKNESSES[name].monkey + forced)
+    told = _answer(lab, WEAKNESSES[name].monkey)
     assert (told.facts[1:], told.exit) == (("broken", "clean"), 1), "\n".join(told.record["reasons"])
     found = told.record["weaknesses"]
-    note_figures(weakness=name, parts=parts, monkey=WEAKNESSES[name].monkey + forced, told=found[0])
+    note_figures(weakness=name, parts=parts, monkey=WEAKNESSES[name].monkey, told=found[0])
     assert all(one["seen"] and one["where"] and one["hint"] for one in found)
     assert any(WORDS[name] in one["hint"] for one in found), [one["hint"] for one in found]
 

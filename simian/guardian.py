@@ -180,15 +180,16 @@ def recover_each(
     """Recover each of these runs by ``take``, which returns what is stuck; what is stuck in the end.
 
     What one run keeps from being undone (a gateway that another one paused takes no settings) may be so no longer once
-    the others are done with: where there are several, those with something stuck are tried again until nothing changes.
+    the others are done with: where there are several, all are tried again for as long as less is stuck each time.
     """
-    before: list[str] = []
+    before: int | None = None
     while True:
         rows = with_open_faults()
         stuck = [line for row in rows for line in take(row)]
-        if not stuck or len(rows) < 2 or stuck == before:
+        # Counted, not compared: a message may differ each time (a moment, a pid), and this has to end.
+        if not stuck or len(rows) < 2 or (before is not None and len(stuck) >= before):
             return stuck
-        before = stuck
+        before = len(stuck)
 
 
 Recover = Callable[[str, str, Sequence[Entry]], list[str]]

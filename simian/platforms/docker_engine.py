@@ -94,13 +94,16 @@ class Engine:
             self._idle.pop().close()
 
     def _client(self) -> Any:
+        self._knock()
         with suppress(IndexError):
             return self._idle.pop()
-        self._knock()
         return APIClient(base_url=self.url, version="auto", timeout=self.limit_s)  # asks for the version: a call
 
     def _knock(self) -> None:
-        """Raises OSError when nobody listens on the local socket: the SDK would leave one of its own open over that."""
+        """Raises OSError when nobody listens on the local socket: the SDK would leave one of its own open over that.
+
+        Before each call: the engine may have gone since the last one, whose connection is then made anew.
+        """
         scheme, _, path = self.url.partition("://")
         if scheme == "unix":
             with socket.socket(socket.AF_UNIX) as door:

@@ -3,6 +3,7 @@
 import itertools
 import os
 import time
+from collections.abc import Mapping
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from simian.fault import KINDS, fault_from_words
+from simian.guardian import recover_each
 
 from ..figures import note_figures
 from .lives import LINKS, NODES, WORDS, Lives, at_random
@@ -73,6 +75,19 @@ def test_what_one_dead_run_keeps_from_being_undone_is_undone_by_the_same_recover
     lives.inject([{"pause": "gateway-west-b"}])
     lives.inject([{"failover_mode": "west", "homes": ["east"]}])  # which a paused gateway cannot be told to leave
     lives.check()
+
+
+@pytest.mark.parametrize(("stuck", "passes"), [([3, 1, 0], 3), ([3, 2, 2, 0], 3), ([1, 1, 0], 2), ([0, 1], 1)])
+def test_recovery_is_tried_again_for_as_long_as_less_is_stuck_each_time(stuck: list[int], passes: int) -> None:
+    rows, taken = [{"run": "older"}, {"run": "newer"}], itertools.count()
+
+    def take(row: Mapping[str, Any]) -> list[str]:
+        """The older has that much stuck, and says so in other words each time: an address, a duration."""
+        at = next(taken)
+        return [f"no answer in {at}.{n} s" for n in range(stuck[at // 2])] if row["run"] == "older" else []
+
+    assert len(recover_each(lambda: rows, take)) == stuck[passes - 1]
+    assert next(taken) == 2 * passes
 
 
 def test_thousands_of_sequences_from_seeds_end_clean() -> None:

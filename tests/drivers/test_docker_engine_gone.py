@@ -14,6 +14,7 @@ import docker
 import pytest
 
 from simian.errors import TimedOut, Unreachable
+from simian.owner import Owner
 from simian.platforms.docker import DockerPlatform, from_settings
 
 from ..real_parts import part_missing
@@ -48,7 +49,11 @@ class OwnEngine:
         self.api = docker.APIClient(base_url=self.url, version="auto", timeout=60)
 
     def send(self, number: signal.Signals) -> None:
-        os.kill(int((self.folder / "dockerd.pid").read_text()), number)
+        os.kill(self.pid, number)
+
+    @property
+    def pid(self) -> int:
+        return int((self.folder / "dockerd.pid").read_text())
 
     def platform(self) -> DockerPlatform:
         return from_settings({"driver": "docker", "url": self.url, "limit_s": LIMIT_S}, {})
@@ -97,8 +102,9 @@ def test_an_engine_that_was_restarted_amid_a_fault_is_reached_again_and_the_faul
     platform = own_engine.platform()
     before = platform.incarnation("web-1")
     platform.kill("web-1")
+    process = Owner.of(own_engine.pid)
     own_engine.send(how)
-    until(lambda: not _reached(platform), "the engine is gone")
+    until(lambda: not process.alive, "the engine is gone")
     with pytest.raises((Unreachable, TimedOut)):
         platform.start("web-1")
     own_engine.start()
@@ -106,11 +112,3 @@ def test_an_engine_that_was_restarted_amid_a_fault_is_reached_again_and_the_faul
     platform.start("web-1")
     assert own_engine.status() == "running"
     assert platform.incarnation("web-1") not in (None, before)
-
-
-def _reached(platform: DockerPlatform) -> bool:
-    try:
-        platform.nodes()
-    except (Unreachable, TimedOut):
-        return False
-    return True

@@ -1,9 +1,11 @@
 """What only a Docker engine has: restart policies, labels, gone containers, engines that hang, refuse or end."""
 
+import gc
 import json
 import socketserver
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
@@ -303,6 +305,18 @@ def test_where_no_engine_is_the_url_is_told(tmp_path: Path, verb: str) -> None:
     platform = from_settings({"driver": "docker", "url": f"unix://{tmp_path}/none.sock"}, {})
     with pytest.raises(Unreachable, match=r"none\.sock"):
         getattr(platform, verb)("web-1")
+
+
+def test_an_engine_that_went_away_between_two_calls_leaves_no_socket_open(fake_engine: FakeEngine) -> None:
+    platform = from_settings(fake_engine.settings, {})
+    assert platform.incarnation("web-1")
+    fake_engine.path.unlink()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResourceWarning)
+        with pytest.raises(Unreachable):
+            platform.incarnation("web-1")
+        gc.collect()
+    assert not [str(warning.message) for warning in told if "unclosed" in str(warning.message)]
 
 
 def test_an_engine_that_comes_back_is_reached_again(fake_engine: FakeEngine) -> None:

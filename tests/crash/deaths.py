@@ -12,7 +12,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -93,7 +93,8 @@ class Deaths:
     """A crash point at which a fork of the process dies and is recovered from, while the original lives on.
 
     ``then`` gets the point and a folder of its own, which is gone afterwards; ``only``: these points, not all.
-    ``simulated_s`` adds up what recovery took.
+    ``simulated_s`` adds up what recovery took. With seed 0 it dies each time that a point is passed; with another the
+    first time and, as what comes later is much like it, the k-th time with a chance of one in k.
     """
 
     def __init__(
@@ -110,13 +111,17 @@ class Deaths:
         self.wrong: list[str] = []
         self.simulated_s = 0.0
         self._rng, self._rare, self._read_before = Random(seed), rare, False
+        self._every_time = seed == 0
         self._count: dict[str, Any] = {}
 
     def __call__(self, name: str) -> None:
         k = next(self._count.setdefault(name, itertools.count(1)))
         again = is_read(name, READS | MANY) and self._read_before
-        wanted = not again or (not is_read(name, MANY) and self._rng.random() < self._rare)
         self._read_before = is_read(name, READS | MANY)
+        if self._every_time:
+            wanted = not again or (not is_read(name, MANY) and self._rng.random() < self._rare)
+        else:
+            wanted = self._rng.random() * k < 1
         if f"{name}#{k}" in self.only or (wanted and not self.only):
             self._die(f"{name}#{k}")
 
@@ -138,8 +143,9 @@ class Deaths:
 
 def reopened(journal: Path, folder: Path) -> Journal:
     """A journal of one's own, in this folder, on a copy of the file as it is on disk at this moment."""
-    for part in journal.parent.glob(f"{journal.name}*"):
-        shutil.copy(part, folder / part.name)
+    for part in (journal.name, f"{journal.name}-wal"):  # not found by a pattern: each child would compile that anew
+        with suppress(FileNotFoundError):
+            shutil.copyfile(journal.parent / part, folder / part)
     return Journal(folder / journal.name)
 
 

@@ -30,8 +30,8 @@ from .weaknesses import WEAKNESSES, Weakness
 from .weaknesses import weakness as find_weakness
 
 __all__ = [
-    "PARTS", "WEAKNESSES", "LabError", "Manifest", "down", "find_parts", "logs", "manifest_path", "planted", "real",
-    "status", "up",
+    "PARTS", "WEAKNESSES", "LabError", "Manifest", "down", "find_parts", "flavour", "logs", "manifest_path", "planted",
+    "real", "status", "up",
 ]  # fmt: skip
 
 _POLL_S = 0.02
@@ -69,6 +69,8 @@ def up(
     wish = _Wish(seed, number, rate, held, timeout_s, own_addresses, real or {}, find_weakness(weakness))
     files = Files.inside(folder)
     with _alone(files):
+        if flavour(folder) == "docker":
+            raise LabError("the lab is up in containers; take it down first (simian lab down)")
         manifest = _living(files)
         if manifest is None:
             _take_down(files)
@@ -124,6 +126,12 @@ def planted(folder: Path) -> str:
     """The name of the weakness that the lab was built with; empty for a healthy one, or none."""
     path = Files.inside(folder).manifest
     return Manifest.read(path).weakness if path.exists() else ""
+
+
+def flavour(folder: Path) -> str:
+    """``process`` or ``docker``; empty when no lab is up."""
+    path = Files.inside(folder).manifest
+    return Manifest.read(path).layout.flavour if path.exists() else ""
 
 
 def real(folder: Path) -> list[str]:

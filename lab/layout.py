@@ -4,34 +4,21 @@ See docs/wire.md for the table of addresses. Nobody else works an address out: w
 """
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-REGIONS = ("east", "west")
-ZONES = ("a", "b", "c")
+from .addresses import MAX_NUMBER, REGIONS, ZONES, Book, ContainerAddresses, OwnAddresses, Place, SharedAddress
+
+__all__ = ["MAX_NUMBER", "REGIONS", "ZONES", "Layout", "LinkSpec", "NodeSpec"]
+
 ZONAL = ("gateway", "members", "cache", "store")
 INSTRUMENTS = ("proxy", "dns", "users")
 FILTERED = ("gateway", "members", "store")  # services that mount the request filter
-MAX_NUMBER = 24  # 10 * 24 + 9 is the last second byte that fits into 127.R.Z.N
 
 # Users live in these networks by name only (EDNS client subnet, a header at the gateways); no traffic goes there.
 HOME_NETWORKS: Mapping[str, str] = {"east": "198.18.0.0/16", "west": "198.19.0.0/16"}
-
-_HOST_PART = {"gateway": 80, "members": 20, "cache": 11, "store": 30, "queue": 40, "proxy": 50, "dns": 53, "users": 10}
-_PORT = {
-    "gateway": 8080,
-    "members": 8081,
-    "cache": 11211,
-    "store": 9042,
-    "queue": 9324,
-    "proxy": 8474,
-    "dns": 5300,
-    "users": 9900,
-}
-_DNS_API_PORT, _CONTROL_PORT, _FIRST_LINK_PORT = 8053, 9999, 20001
-_FIRST_SHARED_PORT, _SHARED_PORTS = 21000, 100  # where all nodes share 127.0.0.1: so many ports for each lab
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +112,7 @@ class LinkSpec:
 
 @dataclass(frozen=True)
 class Layout:
-    """All nodes and links of lab ``number``; make one with ``Layout.compute``."""
+    """All nodes and links of lab ``number``; make one with ``Layout.compute``. ``stores``: how many a region has."""
 
     number: int
     own_addresses: bool
@@ -134,22 +121,38 @@ class Layout:
     links: tuple[LinkSpec, ...]
     control_host: str
     control_port: int
+    stores: int = len(ZONES)
 
     @classmethod
-    def compute(cls, number: int = 0, *, own_addresses: bool = True, flavour: str = "process") -> "Layout":
-        """The layout of lab ``number`` (0..24); ``own_addresses``: any 127.0.0.0/8 address can be bound here."""
+    def compute(
+        cls,
+        number: int = 0,
+        *,
+        own_addresses: bool = True,
+        flavour: str = "process",
+        stores: int = len(ZONES),
+        seen_from: str = "",
+    ) -> "Layout":
+        """The layout of lab ``number`` (0..24); ``own_addresses``: any 127.0.0.0/8 address can be bound here.
+
+        ``flavour``: ``process``, or ``docker`` (containers; there is one such lab an engine). ``seen_from``: the region
+        of whoever looks, which is where a container meets what stands in the edges of both.
+        """
         if not 0 <= number <= MAX_NUMBER:
             raise ValueError(f"a lab's number is 0 to {MAX_NUMBER}, not {number}")
-        book = _OwnAddresses(number) if own_addresses else _SharedAddress(number)
-        control = book.take(f"127.{10 * number + 9}.0.1", _CONTROL_PORT)
-        nodes = tuple(_nodes(book, number))
-        links = tuple(_links(book, {node.name: node for node in nodes}))
-        return cls(number, own_addresses, flavour, nodes, links, *control)
+        book = _book(number, own_addresses, flavour, seen_from)
+        control = book.control()
+        placed = _nodes(book, ZONES[:stores], flavour)
+        links = tuple(_links(book, {spec.name: (spec, place) for spec, place in placed}))
+        return cls(number, own_addresses, flavour, tuple(spec for spec, _ in placed), links, *control, stores)
 
     @classmethod
     def from_json(cls, shape: Mapping[str, Any]) -> "Layout":
         """The layout that ``to_json`` (or a manifest, which holds the same keys) tells of."""
-        return cls.compute(shape["number"], own_addresses=shape["own_addresses"], flavour=shape["flavour"])
+        stores = shape.get("stores", len(ZONES))
+        return cls.compute(
+            shape["number"], own_addresses=shape["own_addresses"], flavour=shape["flavour"], stores=stores
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Numbers, nodes and links as in the manifest."""
@@ -157,6 +160,7 @@ class Layout:
             "number": self.number,
             "own_addresses": self.own_addresses,
             "flavour": self.flavour,
+            "stores": self.stores,
             "nodes": [node.to_json() for node in self.nodes],
             "links": [link.to_json() for link in self.links],
         }
@@ -203,50 +207,32 @@ class Layout:
         return {link.name: link for link in self.links}
 
 
-class _OwnAddresses:
-    """Every node on an address of its own, with the port of its service."""
-
-    def __init__(self, number: int) -> None:
-        pass
-
-    def take(self, host: str, port: int) -> tuple[str, int]:
-        return host, port
+def _book(number: int, own_addresses: bool, flavour: str, seen_from: str) -> Book:
+    if flavour == "docker":
+        return ContainerAddresses(seen_from)
+    return OwnAddresses(number) if own_addresses else SharedAddress(number)
 
 
-class _SharedAddress:
-    """Every listener on 127.0.0.1, with a port of its own: for systems which bind no other loopback address."""
-
-    def __init__(self, number: int) -> None:
-        self._next = _FIRST_SHARED_PORT + _SHARED_PORTS * number
-
-    def take(self, host: str, port: int) -> tuple[str, int]:
-        self._next += 1
-        return "127.0.0.1", self._next
-
-
-_Book = _OwnAddresses | _SharedAddress
-
-
-def _nodes(book: _Book, number: int) -> list[NodeSpec]:
+def _nodes(book: Book, stores: Sequence[str], flavour: str) -> list[tuple[NodeSpec, Place]]:
     found = []
-    for at, region in enumerate(REGIONS, start=1):
-        second = 10 * number + at
+    for region in REGIONS:
         for service in ZONAL:
-            for third, zone in enumerate(ZONES, start=1):
-                found.append(_node(book, service, region, f"{region}-{zone}", f"127.{second}.{third}"))
+            for zone in stores if service == "store" else ZONES:
+                found.append(_node(book, service, region, f"{region}-{zone}", flavour))
         for service in ("queue", "proxy"):
-            found.append(_node(book, service, region, None, f"127.{second}.0"))
+            found.append(_node(book, service, region, None, flavour))
     for service in ("dns", "users"):
-        found.append(_node(book, service, "", None, f"127.{10 * number + 9}.0"))
+        found.append(_node(book, service, "", None, flavour))
     return found
 
 
-def _node(book: _Book, service: str, region: str, zone: str | None, network: str) -> NodeSpec:
-    own = f"{network}.{_HOST_PART[service]}"
-    host, port = book.take(own, _PORT[service])
-    ports = {"api": book.take(host, _DNS_API_PORT)[1]} if service == "dns" else {}
-    filtered = service in FILTERED
-    return NodeSpec(
+def _node(book: Book, service: str, region: str, zone: str | None, flavour: str) -> tuple[NodeSpec, Place]:
+    place = book.node(service, region, zone)
+    host, port = place.host, place.port
+    ports = {"api": book.api(host)} if service == "dns" else {}
+    real_store = service == "store" and flavour == "docker"
+    filtered = service in FILTERED and not real_store
+    spec = NodeSpec(
         name="-".join(part for part in (service, zone or region) if part),
         service=service,
         region=region,
@@ -255,12 +241,13 @@ def _node(book: _Book, service: str, region: str, zone: str | None, network: str
         host=host,
         port=port,
         ports=ports,
-        ask=_ask(service, host, port),
+        ask=f"cassandra://{host}:{port}" if real_store else _ask(service, host, port),
         ask_behind=f"http://{host}:{port}/deep" if filtered else "",
         faults_url=f"http://{host}:{port}/simian/faults" if filtered else None,
-        dns_address=own if service == "gateway" else None,
+        dns_address=place.name if service == "gateway" else None,
         visit=f"http://{host}:{port}/profile?member=simian" if service == "gateway" else "",
     )
+    return spec, place
 
 
 def _ask(service: str, host: str, port: int) -> str:
@@ -273,28 +260,28 @@ def _ask(service: str, host: str, port: int) -> str:
     return forms.get(service, "http://{}/health").format(f"{host}:{port}")
 
 
-def _links(book: _Book, nodes: Mapping[str, NodeSpec]) -> list[LinkSpec]:
+def _links(book: Book, nodes: Mapping[str, tuple[NodeSpec, Place]]) -> list[LinkSpec]:
     found: list[LinkSpec] = []
-    taken = dict.fromkeys(REGIONS, 0)
     for source, target in _pairs():
-        into = nodes[target]
-        proxy = nodes[f"proxy-{into.region}"]
-        host, port = book.take(proxy.host, _FIRST_LINK_PORT + taken[into.region])
-        taken[into.region] += 1
-        source_region = source.split("-")[1]
+        if target not in nodes:
+            continue
+        into, place = nodes[target]
+        proxy, at = nodes[f"proxy-{into.region}"]
+        way = book.link(source, target, at, into.port)
+        peers = into.ask.startswith("cassandra:")
         found.append(
             LinkSpec(
                 name=f"{source}--{target}",
                 source=source,
                 target=target,
-                source_region=source_region,
+                source_region=source.split("-")[1],
                 target_region=into.region,
                 proxy=proxy.name,
-                listen_host=host,
-                listen_port=port,
-                upstream_host=into.host,
-                upstream_port=into.port,
-                ask=_ask(into.service, host, port),
+                listen_host=way.host,
+                listen_port=way.port,
+                upstream_host=place.inner,
+                upstream_port=way.upstream_port,
+                ask=f"cassandra-peer://{way.host}:{way.port}" if peers else _ask(into.service, way.host, way.port),
             )
         )
     return found

@@ -19,6 +19,7 @@ from .options import Changes
 from .processes import Identity
 
 VERSION = 1
+PROJECT = "simian-lab"  # the compose project of a lab in containers
 HEALTHY_LAB: Changes = MappingProxyType({})
 UP, ADDRESS_TAKEN = "up", "address taken"  # what a supervisor says of its start
 
@@ -123,6 +124,8 @@ class Manifest:
 
     ``real``: the programs in the place of stand-ins, by the name of the part (``toxiproxy``). ``weakness``: the name of
     the one it was built with, and ``changes`` to the options of its nodes that make it; both empty in a healthy lab.
+    ``engine``: the URL of the Docker engine that runs its containers, ``feed``: where that publishes the users' feed;
+    both empty for a lab of processes.
     """
 
     files: Files
@@ -136,6 +139,8 @@ class Manifest:
     real: Mapping[str, str]
     weakness: str = ""
     changes: Changes = field(default_factory=dict)
+    engine: str = ""
+    feed: str = ""
 
     @classmethod
     def first(
@@ -181,6 +186,8 @@ class Manifest:
             shape.get("real", {}),
             shape.get("weakness", ""),
             shape.get("changes", {}),
+            shape.get("engine", ""),
+            shape.get("feed", ""),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -202,6 +209,8 @@ class Manifest:
             "real": dict(self.real),
             "weakness": self.weakness,
             "changes": {name: dict(options) for name, options in self.changes.items()},
+            "engine": self.engine,
+            "feed": self.feed,
             "nodes": nodes,
             **layout,
             "supervisor": {

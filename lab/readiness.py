@@ -25,6 +25,12 @@ def _memcached(host: str, port: int, _path: str, timeout_s: float) -> bool:
     return _exchange(host, port, b"version\r\n", timeout_s).startswith(b"VERSION")
 
 
+def _cassandra(host: str, port: int, _path: str, timeout_s: float) -> bool:
+    """Whether it says which options CQL's protocol (version 4) has there."""
+    answer = _exchange(host, port, b"\x04\0\0\0\x05\0\0\0\0", timeout_s)
+    return answer[:1] == b"\x84" and answer[4:5] == b"\x06"
+
+
 def _tcp(host: str, port: int, _path: str, timeout_s: float) -> bool:
     with socket.create_connection((host, port), timeout_s):
         return True
@@ -53,4 +59,5 @@ _WAYS: dict[str, Callable[[str, int, str, float], bool]] = {
     "memcached": _memcached,
     "tcp": _tcp,
     "dns": _dns,
+    "cassandra": _cassandra,
 }

@@ -11,7 +11,14 @@ from simian.cli.output import print_json, print_table
 from simian.errors import DriverError, UsageError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The two-region system.")
-Flavour = Annotated[str, typer.Option("--flavour", help="process: local processes on loopback.")]
+FLAVOURS = ("process", "docker")
+Flavour = Annotated[
+    str,
+    typer.Option(
+        "--flavour",
+        help="process: local processes on loopback; docker: containers. By default that of the lab which is up.",
+    ),
+]
 
 
 def _control() -> Any:
@@ -21,15 +28,23 @@ def _control() -> Any:
     return control
 
 
-def _only_process(flavour: str) -> None:
-    if flavour != "process":
-        raise UsageError(f"flavour {flavour!r} is not there in this version; --flavour process is")
+def _docker() -> Any:
+    from simian_lab import docker_control
+
+    return docker_control
+
+
+def _flavour(asked: str) -> str:
+    """The one asked for, else that of the lab which is up. Raises UsageError for one that there is not."""
+    if asked and asked not in FLAVOURS:
+        raise UsageError(f"there is no flavour {asked!r}; there are: {', '.join(FLAVOURS)}")
+    return asked or _control().flavour(lab_state().path) or FLAVOURS[0]
 
 
 @app.command()
 def up(
     ctx: typer.Context,
-    flavour: Flavour = "process",
+    flavour: Flavour = "",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the users' dice.")] = 0,
     real: Annotated[
         str,
@@ -38,11 +53,17 @@ def up(
     weakness: Annotated[
         str, typer.Option("--weakness", metavar="NAME", help="Build it with one flaw; simian lab weaknesses has them.")
     ] = "",
+    small: Annotated[bool, typer.Option("--small", help="One store node a region (docker only).")] = False,
 ) -> int:
     """Bring the lab up; a second time does nothing."""
-    _only_process(flavour)
+    flavour = _flavour(flavour)
     _only_known(weakness)
-    manifest = lab_up(seed, real_parts(real, os.environ), weakness)
+    if flavour == "docker":
+        manifest = _docker_up(seed, real, weakness, small)
+    elif small:
+        raise UsageError("--small is for the lab in containers; add --flavour docker, or leave it out")
+    else:
+        manifest = lab_up(seed, real_parts(real, os.environ), weakness)
     nodes, parts = len(manifest.layout.nodes), sorted(manifest.real)
     if ctx.obj.json:
         up_now = {"lab": "up", "nodes": nodes, "real": parts, "weakness": manifest.weakness}
@@ -53,6 +74,16 @@ def up(
     told += f", with the weakness {flaw.name}" if flaw else ""
     print(f"the lab is up: {nodes} nodes in two regions{told}; try: simian {flaw.monkey if flaw else 'kong'}")
     return 0
+
+
+def _docker_up(seed: int, real: str, weakness: str, small: bool) -> Any:
+    if real:
+        raise UsageError("--real is for the lab of local processes; in containers every part is a real one already")
+    docker = _docker()
+    try:
+        return docker.up(lab_state().path, os.environ, seed=seed, weakness=weakness, **({"stores": 1} if small else {}))
+    except docker.LabError as error:
+        raise DriverError(str(error)) from error
 
 
 def _only_known(weakness: str) -> None:
@@ -103,28 +134,30 @@ def lab_down() -> None:
     """Take it down, nothing left behind."""
     control = _control()
     try:
-        control.down(lab_state().path)
+        if control.flavour(lab_state().path) == "docker":
+            _docker().down(lab_state().path, os.environ)
+        else:
+            control.down(lab_state().path)
     except control.LabError as error:
         raise DriverError(str(error)) from error
 
 
 @app.command()
-def down(ctx: typer.Context, flavour: Flavour = "process") -> int:
+def down(ctx: typer.Context, flavour: Flavour = "") -> int:
     """Take the lab down; nothing is left behind but the journal and history of its runs."""
-    _only_process(flavour)
+    _flavour(flavour)
     lab_down()
     print_json({"lab": "down"}) if ctx.obj.json else print("the lab is down")
     return 0
 
 
 @app.command()
-def status(ctx: typer.Context, flavour: Flavour = "process") -> int:
+def status(ctx: typer.Context, flavour: Flavour = "") -> int:
     """Each node of the lab: ready, held (meant to be down) or dead."""
-    _only_process(flavour)
+    flavour = _flavour(flavour)
     control = _control()
     try:
-        nodes, real = control.status(lab_state().path), control.real(lab_state().path)
-        weakness = control.planted(lab_state().path)
+        nodes, real, weakness = _status(flavour), control.real(lab_state().path), control.planted(lab_state().path)
     except control.LabError as error:
         raise DriverError(str(error)) from error
     if ctx.obj.json:
@@ -138,6 +171,15 @@ def status(ctx: typer.Context, flavour: Flavour = "process") -> int:
     return 0
 
 
+def _status(flavour: str) -> list[dict[str, Any]]:
+    """Nothing where no lab of this flavour is up."""
+    path = lab_state().path
+    if flavour != _control().flavour(path):
+        return []
+    found: list[dict[str, Any]] = _docker().status(path, os.environ) if flavour == "docker" else _control().status(path)
+    return found
+
+
 @app.command()
 def logs(
     ctx: typer.Context,
@@ -147,9 +189,12 @@ def logs(
     """The last lines of a node's log."""
     control = _control()
     try:
-        text = control.logs(lab_state().path, node, lines)
+        if _flavour("") == "docker":
+            text = _docker().logs(lab_state().path, os.environ, node, lines)
+        else:
+            text = control.logs(lab_state().path, node, lines)
     except control.LabError as error:
         raise DriverError(str(error)) from error
-    shown = text if isinstance(text, str) else "\n".join(text)
+    shown = "\n".join(text)
     print_json({"node": node, "lines": shown.splitlines()}) if ctx.obj.json else print(shown)
     return 0

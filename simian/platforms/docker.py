@@ -101,13 +101,15 @@ class DockerPlatform:
             self._act(one, "unpause", lambda api: api.unpause(one.id), lambda now: now.state != "paused")
 
     def ready(self, node: str) -> bool:
-        """Whether it runs, is not paused, and says so by its health check; without one, at its ``ask``."""
+        """Whether it runs, is not paused, and says so by its health check; before its first word, and without one, at
+        its ``ask``: a check that looks each ten seconds is no reason to wait.
+        """
         one = self._containers.named(node)
         if one.state != "running":
             return False
-        health, ask = one.shape["State"].get("Health"), one.at("simian.ask")
-        if health:
-            return bool(health["Status"] == "healthy")
+        health, ask = (one.shape["State"].get("Health") or {}).get("Status"), one.at("simian.ask")
+        if health and (health != "starting" or not ask):
+            return bool(health == "healthy")
         try:
             return says_ready(ask) if ask else True
         except ValueError as error:

@@ -11,7 +11,8 @@ _ENOUGH_B = 4096
 
 
 def says_ready(ask: str) -> bool:
-    """``http``: 200; ``memcached``: its version; ``dns``: any answer to the question; ``tcp``: a connection.
+    """``http``: 200; ``memcached``: its version; ``dns``: any answer to the question; ``cassandra``: what
+    its protocol supports; ``tcp``: a connection.
 
     Nothing there, silence and nonsense are a *no*. Raises ValueError on an address of another form.
     """
@@ -34,6 +35,14 @@ def _http(url: SplitResult, deadline: float) -> bool:
 
 def _memcached(url: SplitResult, deadline: float) -> bool:
     return _first_line(url, b"version\r\n", deadline).startswith(b"VERSION")
+
+
+def _cassandra(url: SplitResult, deadline: float) -> bool:
+    with _connected(url, deadline) as connection:
+        connection.sendall(b"\x04\0\0\0\x05\0\0\0\0")  # OPTIONS of CQL's protocol v4
+        connection.settimeout(_left(deadline))
+        heard = connection.recv(_ENOUGH_B)
+    return len(heard) >= 9 and heard[0] == 0x84 and heard[4] == 6  # SUPPORTED
 
 
 def _tcp(url: SplitResult, deadline: float) -> bool:
@@ -59,6 +68,7 @@ _QUESTIONS: Mapping[str, Callable[[SplitResult, float], bool]] = {
     "http": _http,
     "memcached": _memcached,
     "dns": _dns,
+    "cassandra": _cassandra,
     "tcp": _tcp,
 }
 

@@ -44,6 +44,7 @@ def configuration(manifest: Manifest) -> dict[str, Any]:
         "limits": {"radius": "system"},
         "steady_state": _checks(manifest.rate),
         "abort": [{"check": "streams start", "below": "90 %"}],
+        **({"recover_within": "180s"} if layout.flavour == "docker" else {}),  # Cassandra takes its time to come back
     }
 
 

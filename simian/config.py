@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from simian.drivers import PORTS, with_secrets
 from simian.errors import UsageError
-from simian.fields import AbortPart, CheckPart, Name, Part, Problem, Radius, check_problems, json_schema, validated
+from simian.fields import AbortPart, CheckPart, Duration, Name, Part, Problem, Radius, check_problems, json_schema, validated
 from simian.opening import why_closed
 from simian.probe import nearest
 from simian.yamlfile import load_yaml
@@ -85,6 +85,7 @@ class Config(Part):
     steady_state: Annotated[tuple[CheckPart, ...], Many] = ()
     abort: Annotated[tuple[AbortPart, ...], Many] = ()
     monkeys: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    recover_within_s: Duration = Field(60.0, alias="recover_within")
     _folder: FilePath = PrivateAttr(default=FilePath("."))
 
     def world_settings(self) -> dict[str, Any]:
@@ -102,6 +103,7 @@ class Config(Part):
             "guards": [_absolute(guard.model_dump(exclude_none=True), self._folder) for guard in self.guards],
             "users_feed": self.users.feed if self.users else None,
             "plugins": list(self.plugins),
+            "recover_within_s": self.recover_within_s,
         }
 
 

@@ -54,7 +54,7 @@ class Experiment(Part):
     baseline_s: Duration = Field(15.0, alias="baseline")
     steady_state: Annotated[tuple[CheckPart, ...], Many] = ()
     abort: Annotated[tuple[AbortPart, ...], Many] = ()
-    recover_within_s: Duration = Field(60.0, alias="recover_within")
+    recover_within_s: Duration | None = Field(None, alias="recover_within")  # else the configuration's
     radius: Radius | None = None
     verify: Annotated[tuple[Literal["nothing lost", "nothing stale", "converged"], ...], Many] = ()
     exposure: Literal["required", "assumed"] = "required"
@@ -90,18 +90,19 @@ class Experiment(Part):
         """
         own = [check.to_json() for check in self.checks]
         named = {check["name"] for check in own}
-        said = {
+        said: dict[str, Any] = {
             "experiment": self.experiment,
             "hypothesis": self.hypothesis,
             "stages": self.stage_list,
             "for_s": for_s or self.for_s,
             "baseline_s": self.baseline_s,
-            "recover_within_s": self.recover_within_s,
             "radius": self.radius or "system",
             "exposure": self.exposure,
             "verify": list(self.verify),
             "checks": [*own, *(check for check in checks if check["name"] not in named)],
         }
+        if self.recover_within_s is not None:
+            said["recover_within_s"] = self.recover_within_s
         return said | ({"aborts": [abort.to_json() for abort in self.aborts]} if self.abort else {})
 
 

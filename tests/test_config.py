@@ -133,7 +133,7 @@ def test_all_problems_come_at_once(folder: Path) -> None:
     assert len(problems(folder, text)) == 3
 
 
-KEYS = list(Config.model_fields)
+KEYS = [field.alias or name for name, field in Config.model_fields.items()]
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),

@@ -100,6 +100,7 @@ def _labels(node: NodeSpec) -> dict[str, str]:
         "simian.zone": node.zone or "",
         "simian.ask_behind": node.ask_behind,
         "simian.visit": node.visit,
+        "simian.calls": ",".join(node.calls),
     }
     return labels | {name: value for name, value in more.items() if value}
 

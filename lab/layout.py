@@ -15,6 +15,7 @@ __all__ = ["MAX_NUMBER", "REGIONS", "ZONES", "Layout", "LinkSpec", "NodeSpec"]
 
 ZONAL = ("gateway", "members", "cache", "store")
 INSTRUMENTS = ("proxy", "dns", "users")
+CALLS = {"gateway": ("members",), "members": ("cache", "store")}  # whom a service asks for its answers
 FILTERED = ("gateway", "members", "store")  # services that mount the request filter
 
 # Users live in these networks by name only (EDNS client subnet, a header at the gateways); no traffic goes there.
@@ -45,6 +46,7 @@ class NodeSpec:
     ports: Mapping[str, int] = field(default_factory=dict, hash=False)
     dns_address: str | None = None
     visit: str = ""
+    calls: tuple[str, ...] = ()
 
     @property
     def address(self) -> str:
@@ -66,6 +68,7 @@ class NodeSpec:
             "ports": dict(self.ports),
             "dns_address": self.dns_address,
             "visit": self.visit,
+            "calls": list(self.calls),
         }
 
 
@@ -246,6 +249,7 @@ def _node(book: Book, service: str, region: str, zone: str | None, flavour: str)
         faults_url=f"http://{host}:{port}/simian/faults" if filtered else None,
         dns_address=place.name if service == "gateway" else None,
         visit=f"http://{host}:{port}/profile?member=simian" if service == "gateway" else "",
+        calls=CALLS.get(service, ()),
     )
     return spec, place
 

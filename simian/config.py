@@ -11,7 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from simian.drivers import PORTS, with_secrets
 from simian.errors import UsageError
-from simian.fields import AbortPart, CheckPart, Duration, Name, Part, Problem, Radius, check_problems, json_schema, validated
+from simian.fields import (
+    AbortPart,
+    CheckPart,
+    Duration,
+    Name,
+    Part,
+    Problem,
+    Radius,
+    check_problems,
+    json_schema,
+    validated,
+)
 from simian.opening import why_closed
 from simian.probe import nearest
 from simian.yamlfile import load_yaml

@@ -1,6 +1,7 @@
 """The world as it is: what must be equal before and after a run (DESIGN: "the world as before means equal")."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,9 @@ def topology_of(world: World, system: str) -> Topology:
         shares = world.steering.shares()
     except DriverError:
         shares = {}  # unknown: whoever moves users refuses then, the others have no need of it
-    return Topology(system, tuple(world.platform.nodes()), tuple(world.network.links()), shares)
+    filtered = set(world.requests.nodes())  # a platform need not know what is mounted in its nodes
+    nodes = tuple(replace(node, filters=node.filters or node.name in filtered) for node in world.platform.nodes())
+    return Topology(system, nodes, tuple(world.network.links()), shares)
 
 
 def take(world: World, hands: Hands) -> Snapshot:

@@ -22,7 +22,8 @@ class Node:
     ``ask_behind`` is an address whose answer needs the services behind this one (for client-side request faults).
     ``visit`` is the address of a plain user's request at a gateway, ``http://host:port/path``; empty elsewhere.
     ``since`` is the wall-clock start in seconds since the epoch, or ``None`` where unknown.
-    ``filters`` says that the service mounts simian's request filter.
+    ``filters`` says that the service mounts simian's request filter. ``calls``: services that it asks for each of its
+    own answers (those of ``ask_behind`` among them), for faults in its calls to one without a filter.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Node:
     since: float | None = None
     filters: bool = False
     enabled: bool = True
+    calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The containers of one system: those of a compose project, or those labelled; each as the engine tells it.
 
 Labels: ``simian.enabled`` (``true``: may be hurt), ``simian.region``, ``simian.zone``, ``simian.service``,
-``simian.role`` (``instrument``), ``simian.ask``, ``simian.ask_behind``, ``simian.visit`` (addresses; one without a
+``simian.role`` (``instrument``), ``simian.calls`` (services, with commas between), ``simian.ask``, ``simian.ask_behind``, ``simian.visit`` (addresses; one without a
 host, ``http://:8000/health``, is asked at the container's own).
 """
 
@@ -92,6 +92,7 @@ class Container:
             ask=self.at("simian.ask"),
             ask_behind=self.at("simian.ask_behind"),
             visit=self.at("simian.visit"),
+            calls=tuple(filter(None, labels.get("simian.calls", "").replace(" ", "").split(","))),
             since=moment(self.shape["State"]["StartedAt"]) if self.incarnation else None,
             enabled=labels.get("simian.enabled") == "true",
         )

@@ -151,6 +151,7 @@ def _node(entry: Entry) -> Node:
         ask=shape["ask"],
         ask_behind=shape.get("ask_behind") or "",
         visit=shape.get("visit") or "",
+        calls=tuple(shape.get("calls") or ()),
         since=float(since) if since is not None else None,
         filters=bool(shape.get("faults_url")),
     )

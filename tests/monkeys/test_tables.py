@@ -215,6 +215,26 @@ def test_latency_chooses_only_services_that_mount_the_filter() -> None:
     assert hit == {"gateway", "members", "store"}
 
 
+def _without_filter(service: str, called_by: str = "") -> Topology:
+    """The same, but one service is of somebody else's making; another says that it calls it."""
+    nodes = (
+        replace(n, filters=n.filters and n.service != service, calls=(service,) if n.service == called_by else ())
+        for n in TOPOLOGY.nodes
+    )
+    return replace(TOPOLOGY, nodes=tuple(nodes))
+
+
+def test_latency_of_a_service_without_a_filter_is_in_the_calls_of_those_who_ask_it() -> None:
+    made = plan("latency", 1, _without_filter("store", called_by="members"), service="store")
+    assert {TOPOLOGY.node(name).service for name in targets(made)} == {"members"}
+    assert {(fault.side, fault.callee) for fault in made.faults} == {("client", "store")}  # type: ignore[attr-defined]
+
+
+def test_latency_of_a_service_that_nobody_is_said_to_call_is_refused() -> None:
+    with pytest.raises(Refused, match=r"simian\.calls"):
+        plan("latency", 1, _without_filter("store"), service="store")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

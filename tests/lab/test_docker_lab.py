@@ -1,0 +1,209 @@
+"""The lab in containers, its parts the real ones: what can reach what, the monkeys, and a runner killed amid each.
+
+Needs an engine (``SIMIAN_DOCKER``) that has the images (``make images``). ``SIMIAN_SEEDS`` above 1 tries every monkey
+each way; else some.
+"""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simian_lab.addresses import NETWORKS, REGIONS
+from simian_lab.compose import IMAGES
+from simian_lab.docker_control import Engine, LabError
+from simian_lab.layout import Layout
+from simian_lab.manifest import PROJECT
+
+from ..real_parts import part_missing
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1
+PATIENCE_S = 240.0
+LAYOUT = Layout.compute(flavour="docker")
+MONKEYS = {
+    "chaos": ["--service", "store", "--region", "east", "--how", "kill"],
+    "split-brain": [],
+    "gorilla": ["--zone", "west-b"],
+    "latency": ["--service", "members"],
+    "kong": ["--region", "east"],
+}
+
+
+class DockerLab:
+    """The lab, looked at by ``docker`` and by each part's own tools."""
+
+    def __init__(self, engine: Engine, state: Path) -> None:
+        self.engine, self.state = engine, state
+
+    def begin(self, *words: str) -> "subprocess.Popen[str]":
+        environment = {**self.engine.environment, "SIMIAN_STATE": str(self.state)}
+        command = [sys.executable, "-m", "simian", *words]
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=self.state, env=environment, text=True, start_new_session=True, **pipes)
+
+    def simian(self, *words: str) -> dict[str, Any]:
+        """What a command says as JSON, and its exit code."""
+        with self.begin(*words, "--json") as command:
+            said, complained = command.communicate(timeout=600)
+        assert said, complained
+        return {**json.loads(said), "exit": command.returncode}
+
+    def inside(self, node: str, *command: str) -> str:
+        return self.engine.run("exec", node, *command, limit_s=60.0)
+
+    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        journal = self.state / "lab" / "journal.db"
+        if not journal.exists():
+            return []
+        with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=10)) as db:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute(query, values)]
+
+    def world(self) -> dict[str, Any]:
+        """Containers and their places in networks, by the engine; proxies, by Toxiproxy; switches, by asking DNS."""
+        names = [node.name for node in LAYOUT.nodes]
+        shapes = json.loads(self.engine.run("inspect", *names))
+        found: dict[str, Any] = {}
+        for shape in shapes:
+            ends = shape["NetworkSettings"]["Networks"]
+            places = {net: (end["IPAddress"], end["MacAddress"], sorted(end["Aliases"])) for net, end in ends.items()}
+            found[shape["Name"]] = (shape["Id"], shape["State"]["Status"], places)
+        for region in REGIONS:
+            listed = self.inside(f"proxy-{region}", "/toxiproxy-cli", "list")
+            found[f"links into {region}"] = sorted(line.split() for line in listed.splitlines()[3:] if line.strip())
+        shown = self.simian("traffic", "show")["regions"]
+        return found | {f"weight of {region}": one["weight"] for region, one in shown.items()}
+
+    def is_as(self, before: dict[str, Any]) -> None:
+        """Wait until it is; on failure show what differs."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (now := self.world()) != before:
+            if time.monotonic() > deadline:
+                assert now == before
+            time.sleep(0.5)
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S:g} s in vain: {what}"
+        time.sleep(0.1)
+    return value
+
+
+def _engine() -> Engine:
+    url = os.environ.get("SIMIAN_DOCKER")
+    if not url:
+        part_missing("docker", "SIMIAN_DOCKER names no engine; .ci/engine starts one")
+    try:
+        engine = Engine.by({**os.environ, "DOCKER_HOST": url})
+        there = set(engine.run("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split())
+    except LabError as error:
+        part_missing("docker", str(error))
+    if missing := sorted(set(IMAGES.values()) - there):
+        part_missing("images", f"the engine has no {', '.join(missing)}; make images builds them")
+    return engine
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerLab]:
+    found = DockerLab(_engine(), tmp_path_factory.mktemp("docker-lab"))
+    try:
+        answer = found.simian("lab", "up", "--flavour", "docker")
+        assert answer["exit"] == 0, answer
+        yield found
+    finally:
+        found.simian("lab", "down")
+        left = found.engine.run("ps", "-aq", "--filter", f"label=com.docker.compose.project={PROJECT}")
+        assert not left, "containers of the lab are left"
+
+
+def test_all_nodes_are_ready_and_each_is_what_the_layout_says(lab: DockerLab) -> None:
+    nodes = lab.simian("lab", "status")["nodes"]
+    assert {node["name"]: node["state"] for node in nodes} == {node.name: "ready" for node in LAYOUT.nodes}
+    regions = lab.simian("topology")["regions"]
+    assert [region["name"] for region in regions] == list(REGIONS)
+    assert all(len(region["zones"]) == 3 for region in regions)
+
+
+# Prints which of the addresses given can be connected to.
+_REACH = """
+import socket, sys
+for address in sys.argv[1:]:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 2).close()
+        print(address)
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_no_way_leads_from_one_region_to_the_other_but_through_the_proxy(lab: DockerLab, region: str) -> None:
+    far = LAYOUT.other_region(region)
+    others = [link.upstream for link in LAYOUT.links if link.target_region == far]
+    others += [node.address for node in LAYOUT.nodes if node.region == far]
+    inside = [link.listen for link in LAYOUT.links if link.source_region == region]
+    for node in (f"members-{region}-a", f"gateway-{region}-b"):
+        reached = lab.inside(node, "python", "-c", _REACH, *others, *inside).split()
+        assert set(reached) == set(inside), node
+
+
+_SOCKETS = """
+import pathlib, socket, struct
+for name in ("/proc/net/tcp", "/proc/net/udp"):
+    for line in pathlib.Path(name).read_text().splitlines()[1:]:
+        far, state = line.split()[2:4]
+        if state == "01":
+            print(socket.inet_ntoa(struct.pack("<I", int(far.partition(":")[0], 16))))
+"""
+
+
+def test_no_socket_goes_round_the_proxies(lab: DockerLab) -> None:
+    """Looked at from inside each network namespace, through a process of this machine that stands in it."""
+    for node in LAYOUT.nodes:
+        if node.service in ("proxy", "users", "dns"):
+            continue
+        pid = json.loads(lab.engine.run("inspect", node.name))[0]["State"]["Pid"]
+        command = ["nsenter", "-t", str(pid), "-n", sys.executable, "-c", _SOCKETS]
+        seen = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.split()
+        own = {f"{NETWORKS[node.region]}.", "127.0.0."}
+        own |= {f"{NETWORKS[f'edge-{node.region}']}."} if node.service == "gateway" else set()
+        strangers = [address for address in seen if not any(address.startswith(net) for net in own)]
+        assert not strangers, (node.name, strangers)
+
+
+@pytest.mark.parametrize("monkey", MONKEYS if FULL else ["chaos", "split-brain", "kong"])
+def test_a_monkey_holds_and_the_world_is_as_before(lab: DockerLab, monkey: str) -> None:
+    before = lab.world()
+    record = lab.simian(monkey, *MONKEYS[monkey], "--for", "16s", "--seed", "1")
+    told = (record["outcome"], record["verdict"], record["recovery"], record["exit"])
+    assert told == ("completed", "held", "clean", 0), record["reasons"]
+    assert record["faults"]
+    assert all(fault["evidence"]["held"] for fault in record["faults"])
+    lab.is_as(before)
+
+
+@pytest.mark.parametrize("monkey", MONKEYS if FULL else ["gorilla"])
+def test_a_runner_killed_amid_its_faults_leaves_the_world_as_before(lab: DockerLab, monkey: str) -> None:
+    before = lab.world()
+    with lab.begin(monkey, *MONKEYS[monkey], "--json") as command:
+        run = until(lambda: lab.rows("SELECT run, pid FROM runs WHERE ended IS NULL"), "a run begins")[0]
+        observing = "SELECT 1 FROM phases WHERE run=? AND phase='observe'"
+        until(lambda: lab.rows(observing, run["run"]), "its faults are in place")
+        assert lab.world() != before
+        os.kill(run["pid"], signal.SIGKILL)
+        ended = until(lambda: lab.rows("SELECT * FROM runs WHERE run=? AND ended IS NOT NULL", run["run"]), "it ends")
+        command.communicate(timeout=PATIENCE_S)
+    assert (ended[0]["outcome"], ended[0]["recovery"]) == ("crashed", "clean"), ended[0]["reasons"]
+    lab.is_as(before)

@@ -231,7 +231,7 @@ def test_latency_of_a_service_without_a_filter_is_in_the_calls_of_those_who_ask_
 
 
 def test_latency_of_a_service_that_nobody_is_said_to_call_is_refused() -> None:
-    with pytest.raises(Refused, match=r"simian\.calls"):
+    with pytest.raises(UsageError, match=r"simian\.calls"):
         plan("latency", 1, _without_filter("store"), service="store")
 
 

@@ -1,8 +1,9 @@
 """The containers of one system: those of a compose project, or those labelled; each as the engine tells it.
 
 Labels: ``simian.enabled`` (``true``: may be hurt), ``simian.region``, ``simian.zone``, ``simian.service``,
-``simian.role`` (``instrument``), ``simian.calls`` (services, with commas between), ``simian.ask``, ``simian.ask_behind``, ``simian.visit`` (addresses; one without a
-host, ``http://:8000/health``, is asked at the container's own).
+``simian.role`` (``instrument``), ``simian.calls`` (services that it asks for its answers, with commas between),
+``simian.ask``, ``simian.ask_behind``, ``simian.visit`` (addresses; one without a host, ``http://:8000/health``, is
+asked at the container's own).
 """
 
 import re

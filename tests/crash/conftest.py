@@ -89,7 +89,7 @@ class OwnLab:
         self.state = state
         self.folder = state / "lab"
         self.journal = self.folder / "journal.db"
-        control.up(self.folder, seed=3)
+        control.up(self.folder, seed=3, rate=50.0)  # users enough for checks that ask for little
         for name, text in EXPERIMENTS.items():
             (state / f"{name}.yaml").write_text(f"experiment: {name}\n{text}\n{CHECKS}exposure: assumed\n")
 

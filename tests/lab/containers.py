@@ -35,14 +35,14 @@ class Containers:
 
     def __init__(self, api: Any) -> None:
         self.api = api
-        self._label = f"simian.tests.images={uuid.uuid4().hex}"
+        self._labels = {"simian.tests.images": uuid.uuid4().hex}
         self._subnet = free_subnet(api)
         self._network = api.create_network(
             f"simian-{uuid.uuid4().hex[:8]}",
             driver="bridge",
             internal=True,
             ipam={"Driver": "default", "Config": [{"Subnet": self._subnet}]},
-            labels=[self._label],
+            labels=self._labels,
         )["Id"]
         self._number = 1
 
@@ -58,7 +58,7 @@ class Containers:
             image,
             list(command) or None,
             environment=dict(environment or {}),
-            labels=[self._label],
+            labels=self._labels,
             host_config=self.api.create_host_config(network_mode=self._network),
             networking_config=self.api.create_networking_config(
                 {self._network: self.api.create_endpoint_config(ipv4_address=address)}
@@ -69,7 +69,8 @@ class Containers:
 
     def close(self) -> None:
         """Remove them, what they kept, and the network."""
-        for one in self.api.containers(all=True, filters={"label": self._label}):
+        ours = {"label": [f"{name}={value}" for name, value in self._labels.items()]}
+        for one in self.api.containers(all=True, filters=ours):
             self.api.remove_container(one["Id"], force=True, v=True)
         self.api.remove_network(self._network)
 

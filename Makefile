@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check fix lab bench prove clean
+.PHONY: demo test check fix lab images bench prove clean
 
 $(STAMP): pyproject.toml filters/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -19,6 +19,10 @@ demo: $(STAMP)
 
 lab: $(STAMP)
 	@$(BIN)/simian lab up
+
+# The images of the lab in containers, from packages: docs/images.md. IMAGES="redis:7 postgres:15" are some of them.
+images:
+	@PYTHON=$(PYTHON) lab/docker/make-images $(if $(FORCE),--force) $(IMAGES)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -16,7 +16,9 @@ import pytest
 
 from ..real_parts import part_missing
 
-PATIENCE_S = 180.0  # the first start of a Cassandra on a busy machine
+PATIENCE_S = 240.0  # the first start of a Cassandra on a busy machine
+
+STOP_PATIENCE_S = 60.0
 
 
 def images_engine() -> Any:
@@ -124,8 +126,12 @@ class Container:
         self._api.start(self._id)
 
     def ended(self) -> int:
-        """Its exit code, once it has ended by itself."""
-        return int(self._api.wait(self._id)["StatusCode"])
+        """Its exit code, once it has ended by itself; fails when it does not."""
+        deadline = time.monotonic() + STOP_PATIENCE_S
+        while (state := self.state)["Running"]:
+            assert time.monotonic() < deadline, f"not ended after {STOP_PATIENCE_S:g} s\n{self.log[-3000:]}"
+            time.sleep(0.1)
+        return int(state["ExitCode"])
 
     def stop(self) -> int:
         """Ask its first process to end, by SIGTERM alone, and wait until it has; the exit code."""

@@ -37,7 +37,7 @@ _NOWHERE = 254  # last byte of an edge's default route: nobody is there
 _DOOR_PORT = "${SIMIAN_LAB_FEED_PORT:-9900}"
 
 _HTTP_WORKS = (
-    "exec 3<>/dev/tcp/127.0.0.1/{port} && printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' >&3 "
+    "exec 3<>/dev/tcp/127.0.0.1/{port} && printf 'GET {path} HTTP/1.1\\r\\nHost: me\\r\\n\\r\\n' >&3 "
     '&& read -r -t 3 _ code _ <&3 && [ "$$code" = 200 ]'
 )
 _MEMCACHED_WORKS = (

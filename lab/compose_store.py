@@ -20,6 +20,7 @@ _JAVA = (
     "-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.ring_delay_ms=4000",
     "-Dcassandra.shutdown_announce_in_ms=500", "-Dcassandra.auto_bootstrap=false",
     "-Dcassandra.consistent.rangemovement=false", "-Dcassandra.config.allow_system_properties=true",
+    "-Dcassandra.enable_nodelocal_queries=true",  # whoever compares replicas asks each for its own rows
 )  # fmt: skip
 # Small pools and caches for a node that serves a few hundred rows a second.
 _SETTINGS = {

@@ -180,6 +180,7 @@ def check(memory: MemoryWorld, journal: Journal, before: dict[str, Any]) -> None
 def live(sim: Simulation, monkey: str, crash: CrashPoint, journal: Path) -> dict[str, Any]:
     """A whole run of this monkey, with its journal in this file."""
     sim.crash, sim.journal = crash, Journal(journal, crash)
+    gc.unfreeze()  # what the run before has left: a process that grows takes ever longer to fork
     gc.collect()
     gc.freeze()  # the children share these pages for as long as nobody writes to them
     asked: dict[str, Any] = {"checks": CHECKS, "baseline_s": 5.0, "for_s": 6.0, "exposure": "assumed"}

@@ -13,11 +13,13 @@ from simian.fields import (
     AbortPart,
     CheckPart,
     Duration,
+    ExposureField,
     MaybeNone,
     Name,
     Part,
     Problem,
     Radius,
+    anchor,
     check_problems,
     json_schema,
     parts,
@@ -57,7 +59,7 @@ class Experiment(Part):
     recover_within_s: Duration = Field(60.0, alias="recover_within")
     radius: Radius | None = None
     verify: Annotated[tuple[Literal["nothing lost", "nothing stale", "converged"], ...], Many] = ()
-    exposure: Literal["required", "assumed"] = "required"
+    exposure: ExposureField = "required"
     tags: Annotated[tuple[Name, ...], Many] = ()
 
     @model_validator(mode="after")
@@ -87,6 +89,7 @@ class Experiment(Part):
         """What of a ``RunRequest`` the experiment says, as data.
 
         ``checks`` are those of the configuration (JSON): they go on, but for those whose name the experiment takes.
+        Abort conditions and exposure that it does not tell of are the configuration's.
         """
         own = [check.to_json() for check in self.checks]
         named = {check["name"] for check in own}
@@ -98,10 +101,10 @@ class Experiment(Part):
             "baseline_s": self.baseline_s,
             "recover_within_s": self.recover_within_s,
             "radius": self.radius or "system",
-            "exposure": self.exposure,
             "verify": list(self.verify),
             "checks": [*own, *(check for check in checks if check["name"] not in named)],
         }
+        said |= {"exposure": self.exposure} if "exposure" in self.model_fields_set else {}
         return said | ({"aborts": [abort.to_json() for abort in self.aborts]} if self.abort else {})
 
 
@@ -124,7 +127,9 @@ def load_experiment(
         yield from _fault_problems(data)
         yield from _monkey_problems(data, monkeys)
 
-    return validated(load_yaml(_file(wanted)), Experiment, further)
+    document = load_yaml(file := _file(wanted))
+    anchor(document.data, file.absolute().parent, plugins)
+    return validated(document, Experiment, further)
 
 
 def _aborted(data: Mapping[str, Any]) -> list[str]:

@@ -29,9 +29,14 @@ class MemoryWorld:
     users: Users
     clock: SimulatedClock
 
-    def watch(self, checks: Sequence[Check] = (), looks: Mapping[str, Look] | None = None) -> MemoryWatch:
-        """What a runner waits on: the users' slices, and ``looks`` (check's name -> callable) for the other checks."""
-        return MemoryWatch(self.users, self.clock, checks, looks)
+    def watch(
+        self, checks: Sequence[Check] = (), looks: Mapping[str, Look] | None = None, feed: bool = True
+    ) -> MemoryWatch:
+        """What a runner waits on: the users' slices, and ``looks`` (check's name -> callable) for the other checks.
+
+        Without ``feed`` the users are there and tell nothing, as in a system that has no users' feed.
+        """
+        return MemoryWatch(self.users if feed else None, self.clock, checks, looks)
 
     @property
     def topology(self) -> Topology:

@@ -67,10 +67,10 @@ class Option:
         return self.secret or self.type in (dict, Any)
 
 
-Wrong = Callable[..., Iterable[str]]
+Hook = Callable[..., Iterable[str]]
 
 
-def _nothing_wrong(**options: Any) -> Iterable[str]:
+def _nothing(**options: Any) -> Iterable[str]:
     return ()
 
 
@@ -79,13 +79,15 @@ class Probe:
     """A probe as its decorator made it: name, function, options in order, and its docstring as help.
 
     ``wrong``: what else is wrong with options whose types are right, a line each; called before any look.
+    ``warm``: what stands in the way of the first look, a line each; makes it as quick as the others (imports).
     """
 
     name: str
     function: Callable[..., Any]
     options: tuple[Option, ...]
     doc: str
-    wrong: Wrong = _nothing_wrong
+    wrong: Hook = _nothing
+    warm: Hook = _nothing
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """The bare function."""
@@ -133,13 +135,13 @@ def nearest(name: str, valid: typing.Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
 
 
-def probe(name: str, wrong: Wrong = _nothing_wrong) -> Callable[[Callable[..., Any]], Probe]:
-    """Make a function a probe of this name. Its parameters, typed, are the options; ``wrong`` as in ``Probe``."""
+def probe(name: str, wrong: Hook = _nothing, warm: Hook = _nothing) -> Callable[[Callable[..., Any]], Probe]:
+    """Make a function a probe of this name. Its parameters, typed, are the options; the hooks as in ``Probe``."""
     if not isinstance(name, str) or not name.strip():
         raise PluginError('a probe needs a name: @probe("queue depth")')
 
     def register(function: Callable[..., Any]) -> Probe:
-        return Probe(name, function, _options(name, function), inspect.getdoc(function) or "", wrong)
+        return Probe(name, function, _options(name, function), inspect.getdoc(function) or "", wrong, warm)
 
     return register
 

@@ -33,7 +33,7 @@ USERS_CHECKS: tuple[Mapping[str, Any], ...] = (
     {"name": "latency", "probe": {"users": "p99_ms"}, "tolerance": "<= 1000 ms"},
 )
 FOREVER_S = 1e9
-OWN = ("journal", "crash", "why_stop", "emit", "looks", "feed")  # options of a simulation, not of its world
+OWN = ("journal", "crash", "why_stop", "emit", "looks")  # options of a simulation, not of its world
 
 
 def _never() -> str:
@@ -49,7 +49,7 @@ class Simulation:
     """One memory world and the runs on it. Everything follows from ``seed``; nothing outside is touched.
 
     ``memory`` may be hurt or weakened by hand before and between runs. ``why_stop`` stands for signals. ``looks``
-    are the probes of checks that are not on users, by the check's name; ``feed``: whether users tell what they see.
+    are the probes of checks that are not on users, by the check's name.
     """
 
     seed: int = 0
@@ -60,11 +60,10 @@ class Simulation:
     emit: Callable[[Mapping[str, Any]], None] = _unheard
     folder: Path = field(default_factory=lambda: Path(mkdtemp(prefix="simian-")))
     looks: Mapping[str, Look] = field(default_factory=dict)
-    feed: bool = True
 
     @classmethod
     def seeded(cls, seed: int, **options: Any) -> "Simulation":
-        """A simulation of the default world; ``weaknesses`` and the like go to ``build_memory_world``."""
+        """A simulation of the default world; ``weaknesses``, ``feed`` and the like go to ``build_memory_world``."""
         own = {name: options.pop(name) for name in OWN if name in options}
         return cls(seed=seed, memory=build_memory_world(seed, **options), **own)
 
@@ -84,7 +83,7 @@ class Simulation:
             world=world,
             journal=self.journal,
             hands=OneByOne(Random(self.seed)),
-            watch=self.memory.watch([*checks, *exposure.checks], self.looks, feed=self.feed),
+            watch=self.memory.watch([*checks, *exposure.checks], self.looks),
             lease=NoGuardian(),
             lever=HaltLever(self.folder / "halt"),
             emit=self.emit,

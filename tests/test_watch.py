@@ -294,3 +294,25 @@ def test_a_secret_is_looked_up_in_the_probes_process_and_no_reading_carries_it_o
     assert "… is wrong" in told["failed"].detail
     assert "SIMIAN_TEST_MISSING is not set" in told["missing"].detail
     assert "hunter2" not in str(watching.seen)
+
+
+def test_a_database_is_asked_only_once_its_process_has_imported_what_that_takes(tmp_path: Path) -> None:
+    settings = {"sql": "SELECT 1", "url": f"sqlite:///{tmp_path / 'shop.db'}"}
+    arguments = [json.dumps(check("orders", settings).to_json()), "[]"]
+    code = "import sys\nfrom simian.probes import host\nsay = host._say\n"
+    code += "host._say = lambda out, data: say(out, {**data, 'there': 'sqlalchemy.dialects.sqlite' in sys.modules})\n"
+    code += "host.main(sys.argv[1:], {})"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert json.loads(process.stdout.readline()) == {"ready": True, "there": True}
+        process.stdin.close()  # its end is the process's, too
+
+
+def test_what_stands_in_the_way_of_a_first_look_is_told() -> None:
+    with Watching([check("missing", {"sql": "SELECT 1", "url": "nosuch://db/shop"})]) as watching:
+        watching.until(lambda: watching.of("missing"))
+    assert watching.of("missing")[0].value is None
+    assert "no address that SQLAlchemy knows" in watching.of("missing")[0].detail

@@ -35,6 +35,9 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     except SimianError as error:
         _say(out, {"ready": False, "detail": str(error)})
         return 2
+    if obstacles := list(found.warm(**options)):
+        _say(out, {"ready": False, "detail": f"probe {found.name!r}: {'; '.join(obstacles)}"})
+        return 2
     _say(out, {"ready": True})
     secrets = [value for value in options.values() if isinstance(value, Secret)]
     while asked.get():

@@ -41,7 +41,15 @@ def _wrong(statement: str, url: str = "", **_: object) -> Iterator[str]:
         yield "url: names no file; right would be sqlite:///file.db"
 
 
-@probe("sql", wrong=_wrong)
+def _warm(url: str, password: Secret | None = None, **_: object) -> Iterator[str]:
+    """SQLAlchemy takes longer to import than most checks' deadlines are."""
+    try:
+        _engine(url, password)
+    except ValueError as error:
+        yield str(error)
+
+
+@probe("sql", wrong=_wrong, warm=_warm)
 def first_number(
     statement: str, url: str, parameters: dict[str, Any] | None = None, password: Secret | None = None
 ) -> Reading:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from simian.monkey import Radius, monkey
     from simian.plan import Stage
     from simian.probe import Reading, probe
+    from simian.secrets import Secret
     from simian.topology import Link, Node, Region, Topology, Zone
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ _HOMES = {
     "simian.monkey": ("Radius", "monkey"),
     "simian.plan": ("Stage",),
     "simian.probe": ("Reading", "probe"),
+    "simian.secrets": ("Secret",),
     "simian.topology": ("Link", "Node", "Region", "Topology", "Zone"),
 }
 # `simian.monkey` and `simian.probe` are modules, too; those are callable as the decorators of their name, so that it
@@ -58,6 +60,7 @@ __all__ = [
     "Region",
     "RequestDelay",
     "RequestError",
+    "Secret",
     "Shift",
     "Stage",
     "Stop",

@@ -170,9 +170,9 @@ class Attention:
     def _take(self, observation: Observation) -> None:
         self.steady.take(observation)
         self._fresh = True
+        if not self.shielded:
+            self.exposure.take(observation)
         if isinstance(observation, Slice):
-            if not self.shielded:
-                self.exposure.take(observation)
             self._pending.append((observation.start, "slice", slice_row(observation)))
         elif isinstance(observation, CheckReading):
             data = {"check": observation.check, "value": observation.value, "silent": observation.silent}

@@ -9,22 +9,25 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from simian.drivers import PORTS, with_secrets
+from simian.drivers import PORTS
 from simian.errors import UsageError
 from simian.fields import (
     AbortPart,
     CheckPart,
     Duration,
+    ExposureField,
     Name,
     Part,
     Problem,
     Radius,
+    anchor,
     check_problems,
     json_schema,
     validated,
 )
 from simian.opening import why_closed
 from simian.probe import nearest
+from simian.secrets import with_secrets
 from simian.yamlfile import load_yaml
 
 Many = Field(strict=False)  # a list in the file, a tuple in the model
@@ -95,6 +98,7 @@ class Config(Part):
     plugins: Annotated[tuple[Name, ...], Many] = ()
     steady_state: Annotated[tuple[CheckPart, ...], Many] = ()
     abort: Annotated[tuple[AbortPart, ...], Many] = ()
+    exposure: ExposureField = "required"
     monkeys: dict[str, dict[str, Any]] = Field(default_factory=dict)
     recover_within_s: Duration = Field(60.0, alias="recover_within")
     _folder: FilePath = PrivateAttr(default=FilePath("."))
@@ -112,6 +116,7 @@ class Config(Part):
             "limits": self.limits.model_dump(mode="json", exclude_none=True),
             "calendar": self.calendar.model_dump(mode="json", exclude_none=True) if self.calendar else None,
             "guards": [_absolute(guard.model_dump(exclude_none=True), self._folder) for guard in self.guards],
+            "exposure": self.exposure,
             "users_feed": self.users.feed if self.users else None,
             "plugins": list(self.plugins),
             "recover_within_s": self.recover_within_s,
@@ -127,6 +132,7 @@ def load_config(path: FilePath) -> Config:
         document.data["plugins"] = [str(folder / one) if isinstance(one, str) else one for one in given]
     if isinstance(history := document.data.get("history"), str) and "://" not in history:
         document.data["history"] = str(folder / history)
+    anchor(document.data, folder, _folders(document.data))
     made = validated(document, Config, _problems)
     made._folder = folder
     return made
@@ -152,15 +158,18 @@ def config_schema() -> dict[str, Any]:
 
 
 def _problems(data: Mapping[str, Any]) -> Iterator[Problem]:
-    given = data.get("plugins")
-    folders = [folder for folder in given if isinstance(folder, str)] if isinstance(given, list) else []
-    yield from check_problems(data, [folder for folder in folders if FilePath(folder).is_dir()], ())
-    for index, folder in enumerate(folders):
+    yield from check_problems(data, [folder for folder in _folders(data) if FilePath(folder).is_dir()], ())
+    for index, folder in enumerate(_folders(data)):
         if not FilePath(folder).is_dir():
             yield ("plugins", index), f"{folder!r} is no folder; right would be one with .py files"
     for port, group in PORTS.items():
         yield from _driver_problems(port, group, data.get(port))
     yield from _calendar_problems(data.get("calendar"))
+
+
+def _folders(data: Mapping[str, Any]) -> list[str]:
+    given = data.get("plugins")
+    return [folder for folder in given if isinstance(folder, str)] if isinstance(given, list) else []
 
 
 def _driver_problems(port: str, group: str, section: object) -> Iterator[Problem]:

@@ -6,10 +6,10 @@ Light on purpose: the guardian builds its world with this, and nothing here need
 import importlib.metadata
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from simian.errors import PluginError, UsageError
+from simian.secrets import with_secrets
 from simian.world import Clock, World
 
 PORTS = {
@@ -64,29 +64,3 @@ def maker_of(port: str, group: str, section: Mapping[str, Any]) -> Maker:
     except Exception as error:
         raise PluginError(f"the {port} driver {name!r} ({entries[name].value}) cannot be loaded: {error}") from error
     return maker
-
-
-def with_secrets(value: Any, environment: Mapping[str, str]) -> Any:
-    """The same settings with each ``{env: NAME}`` and ``{file: PATH}`` replaced by the text it refers to."""
-    if isinstance(value, Mapping):
-        if set(value) == {"env"}:
-            return _from_environment(str(value["env"]), environment)
-        if set(value) == {"file"}:
-            return _from_file(Path(str(value["file"])))
-        return {key: with_secrets(inner, environment) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [with_secrets(inner, environment) for inner in value]
-    return value
-
-
-def _from_environment(name: str, environment: Mapping[str, str]) -> str:
-    if name not in environment:
-        raise UsageError(f"the environment variable {name} is not set; set it to the secret")
-    return environment[name]
-
-
-def _from_file(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the secret's file {path} cannot be read: {error}") from error

@@ -13,11 +13,13 @@ from simian.fields import (
     AbortPart,
     CheckPart,
     Duration,
+    ExposureField,
     MaybeNone,
     Name,
     Part,
     Problem,
     Radius,
+    anchor,
     check_problems,
     json_schema,
     parts,
@@ -57,7 +59,7 @@ class Experiment(Part):
     recover_within_s: Duration | None = Field(None, alias="recover_within")  # else the configuration's
     radius: Radius | None = None
     verify: Annotated[tuple[Literal["nothing lost", "nothing stale", "converged"], ...], Many] = ()
-    exposure: Literal["required", "assumed"] = "required"
+    exposure: ExposureField = "required"
     tags: Annotated[tuple[Name, ...], Many] = ()
 
     @model_validator(mode="after")
@@ -87,6 +89,7 @@ class Experiment(Part):
         """What of a ``RunRequest`` the experiment says, as data.
 
         ``checks`` are those of the configuration (JSON): they go on, but for those whose name the experiment takes.
+        Abort conditions and exposure that it does not tell of are the configuration's.
         """
         own = [check.to_json() for check in self.checks]
         named = {check["name"] for check in own}
@@ -97,12 +100,12 @@ class Experiment(Part):
             "for_s": for_s or self.for_s,
             "baseline_s": self.baseline_s,
             "radius": self.radius or "system",
-            "exposure": self.exposure,
             "verify": list(self.verify),
             "checks": [*own, *(check for check in checks if check["name"] not in named)],
         }
         if self.recover_within_s is not None:
             said["recover_within_s"] = self.recover_within_s
+        said |= {"exposure": self.exposure} if "exposure" in self.model_fields_set else {}
         return said | ({"aborts": [abort.to_json() for abort in self.aborts]} if self.abort else {})
 
 
@@ -125,7 +128,9 @@ def load_experiment(
         yield from _fault_problems(data)
         yield from _monkey_problems(data, monkeys)
 
-    return validated(load_yaml(_file(wanted)), Experiment, further)
+    document = load_yaml(file := _file(wanted))
+    anchor(document.data, file.absolute().parent, plugins)
+    return validated(document, Experiment, further)
 
 
 def _aborted(data: Mapping[str, Any]) -> list[str]:

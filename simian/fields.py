@@ -1,9 +1,11 @@
 """What stands in our YAML files: field types, the parts both kinds of file have, and pydantic's errors in our words."""
 
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
@@ -11,9 +13,11 @@ from pydantic_core import ErrorDetails
 from simian_filters.units import parse_duration_s
 
 from simian.errors import UsageError
-from simian.probe import AbortCondition, Check, Tolerance, nearest
+from simian.exposure import COUNTER
+from simian.probe import AbortCondition, Check, Option, Tolerance, nearest
 from simian.probes import find_probe
 from simian.probes.users import UsersMetric, users_metric
+from simian.secrets import is_reference
 from simian.yamlfile import Document, Path
 
 LONGEST_NAME = 200
@@ -43,10 +47,25 @@ def _limit(value: object) -> float:
         raise ValueError("is no limit; right would be '95 %', '500 ms' or a number") from None
 
 
+EXPOSURES = ("required", "assumed")
+
+
+def _exposure(value: object) -> object:
+    if value in EXPOSURES or isinstance(value, dict):
+        return value
+    wanted = "'required' or 'assumed', or the probe of a counter, such as {prometheus: QUERY, url: ADDRESS}"
+    raise ValueError(f"is no exposure; right would be {wanted}")
+
+
 _DURATION = {"type": "string", "pattern": r"^[0-9.]+\s*(ms|s|m|h)$", "examples": ["500ms", "30s", "5m", "24h"]}
 Duration = Annotated[float, BeforeValidator(_positive), WithJsonSchema(_DURATION)]
 MaybeNone = Annotated[float, BeforeValidator(_seconds), WithJsonSchema(_DURATION)]
 Limit = Annotated[float, BeforeValidator(_limit), WithJsonSchema({"type": ["string", "number"]})]
+ExposureField = Annotated[
+    str | dict[str, Any],
+    BeforeValidator(_exposure),
+    WithJsonSchema({"anyOf": [{"enum": list(EXPOSURES)}, {"type": "object", "minProperties": 1}]}),
+]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 Radius = Literal["node", "zone", "region", "system"]
 
@@ -120,6 +139,7 @@ def parts(data: Mapping[str, Any], key: str, model: type[M]) -> Iterator[tuple[i
             yield index, model.model_validate(item)
 
 
+_RELATIVE = re.compile(r"(sqlite(?:\+\w+)?:///)((?!/|file:|:memory:).+)")
 _KINDS = {
     "string_type": "a text; put it in quotes if it looks like a number",
     "int_type": "a whole number",
@@ -170,19 +190,56 @@ def _is_model(thing: Any) -> bool:
 
 
 def check_problems(data: Mapping[str, Any], plugins: Sequence[str], known: Iterable[str]) -> Iterator[Problem]:
-    """What is wrong with ``steady_state`` and ``abort``. ``known``: names of checks that stand elsewhere."""
+    """What is wrong with ``steady_state``, ``abort``, ``exposure``. ``known``: names of checks that stand elsewhere."""
     checks: dict[str, CheckPart] = {}
     for index, check in parts(data, "steady_state", CheckPart):
         place: Path = ("steady_state", index)
+        if check.check == COUNTER:
+            yield (*place, "check"), f"{COUNTER!r} is what `exposure` is read under; give the check another name"
         if check.check in checks:
             yield (*place, "check"), f"{check.check!r} is there twice; give each check a name of its own"
         checks[check.check] = check
         yield from (((*place, *key), what) for key, what in _check(check, plugins))
+    yield from _exposure_problems(data.get("exposure"), plugins)
     names = {*known, *_names(data.get("steady_state"))}
     for index, abort in parts(data, "abort", AbortPart):
         if abort.check not in names:
             yield ("abort", index, "check"), f"no check is called {abort.check!r}; {nearest(abort.check, names)}"
         yield from ((("abort", index), what) for what in _abort(abort, checks.get(abort.check)))
+
+
+def _exposure_problems(exposure: object, plugins: Sequence[str]) -> Iterator[Problem]:
+    if not isinstance(exposure, Mapping):
+        return
+    if "users" in exposure:
+        yield (
+            ("exposure",),
+            "users' requests are counted for each fault without this; right would be exposure: required",
+        )
+        return
+    try:
+        find_probe(exposure, plugins).bind(exposure)
+    except UsageError as error:
+        yield from ((("exposure",), what) for what in error.problems)
+
+
+def anchor(data: Mapping[str, Any], folder: FilePath, plugins: Sequence[str] = ()) -> None:
+    """Make files that probes name, a secret's or a database's, stand beside the file that names them: in place."""
+    rows = data.get("steady_state")
+    probes = [row.get("probe") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    for settings in [*probes, data.get("exposure")]:
+        if isinstance(settings, dict):
+            with suppress(UsageError):  # validation tells of it
+                options = {option.name: option for option in find_probe(settings, plugins).options}
+                settings.update({key: _anchored(key, settings[key], folder, options.get(key)) for key in settings})
+
+
+def _anchored(key: object, value: Any, folder: FilePath, option: Option | None) -> Any:
+    if option is not None and option.secret and is_reference(value) and "file" in value:
+        return {"file": str(folder / value["file"])}
+    if key == "url" and isinstance(value, str) and (found := _RELATIVE.fullmatch(value)):
+        return f"{found[1]}{folder / found[2]}"
+    return value
 
 
 def _names(checks: object) -> list[str]:

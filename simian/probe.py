@@ -16,13 +16,14 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import ModuleType
 from typing import Any, Literal
 
 from simian.errors import PluginError, UsageError
+from simian.secrets import RIGHT, Secret, is_reference
 from simian.tolerance import Tolerance
 
 __all__ = [
@@ -55,15 +56,38 @@ class Option:
     required: bool
     default: Any = None
 
+    @property
+    def secret(self) -> bool:
+        """Whether it is a secret (its type is ``Secret``): in files a reference."""
+        return Secret in (self.type, *typing.get_args(self.type))
+
+    @property
+    def maps(self) -> bool:
+        """Whether a mapping may be its value."""
+        return self.secret or self.type in (dict, Any)
+
+
+Hook = Callable[..., Iterable[str]]
+
+
+def _nothing(**options: Any) -> Iterable[str]:
+    return ()
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A probe as its decorator made it: name, function, options in order, and its docstring as help."""
+    """A probe as its decorator made it: name, function, options in order, and its docstring as help.
+
+    ``wrong``: what else is wrong with options whose types are right, a line each; called before any look.
+    ``warm``: what stands in the way of the first look, a line each; makes it as quick as the others (imports).
+    """
 
     name: str
     function: Callable[..., Any]
     options: tuple[Option, ...]
     doc: str
+    wrong: Hook = _nothing
+    warm: Hook = _nothing
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """The bare function."""
@@ -81,11 +105,11 @@ class Probe:
         """Options from a check's ``{name: first, other: …}``. Raises UsageError with every problem."""
         options = {key: value for key, value in settings.items() if key != self.name}
         first = settings.get(self.name)
-        if isinstance(first, Mapping) and self.options and self.options[0].type not in (dict, Any):
+        if isinstance(first, Mapping) and self.options and not self.options[0].maps:
             options.update(first)
         elif first is not None and self.options:
             options[self.options[0].name] = first
-        problems = list(self._problems(options))
+        problems = list(self._problems(options)) or [f"probe {self.name!r}: {what}" for what in self.wrong(**options)]
         if problems:
             raise UsageError(problems)
         return options
@@ -95,7 +119,9 @@ class Probe:
         for name, value in options.items():
             if name not in known:
                 yield f"probe {self.name!r} has no option {name!r:.60}; {nearest(str(name), known)}"
-            elif not _fits(value, known[name].type):
+            elif known[name].secret and value is not None and not is_reference(value):  # what was written is not shown
+                yield f"probe {self.name!r}, {name}: a secret is never written down; right would be {RIGHT}"
+            elif not known[name].secret and not _fits(value, known[name].type):
                 yield f"probe {self.name!r}, {name}: {value!r:.60} is no {_type_name(known[name].type)}"
         for option in self.options:
             if option.required and option.name not in options:
@@ -109,13 +135,13 @@ def nearest(name: str, valid: typing.Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
 
 
-def probe(name: str) -> Callable[[Callable[..., Any]], Probe]:
-    """Make a function a probe of this name. Its parameters, typed, are the options."""
+def probe(name: str, wrong: Hook = _nothing, warm: Hook = _nothing) -> Callable[[Callable[..., Any]], Probe]:
+    """Make a function a probe of this name. Its parameters, typed, are the options; the hooks as in ``Probe``."""
     if not isinstance(name, str) or not name.strip():
         raise PluginError('a probe needs a name: @probe("queue depth")')
 
     def register(function: Callable[..., Any]) -> Probe:
-        return Probe(name, function, _options(name, function), inspect.getdoc(function) or "")
+        return Probe(name, function, _options(name, function), inspect.getdoc(function) or "", wrong, warm)
 
     return register
 

@@ -12,6 +12,7 @@ class RunRequest:
     ``stages`` are the hand-written ones of an experiment (else ``monkey`` chooses); ``checks`` and ``aborts`` are
     JSON of ``Check`` and ``AbortCondition``; ``settings`` is the world (secrets by reference); ``limits``,
     ``calendar`` and ``guards`` are those sections of simian.yaml; ``confirmed_plan_hash`` is what a person agreed to.
+    ``exposure`` is required, assumed, or the probe of a counter that grows while users are served.
     ``verify`` names data checks; ``force_headroom``: move users although the saviour lacks room.
     """
 
@@ -29,7 +30,7 @@ class RunRequest:
     for_s: float = 30.0
     baseline_s: float = 15.0
     recover_within_s: float = 60.0
-    exposure: str = "required"
+    exposure: str | Mapping[str, Any] = "required"
     checks: Sequence[Mapping[str, Any]] = ()
     aborts: Sequence[Mapping[str, Any]] = ()
     verify: Sequence[str] = ()

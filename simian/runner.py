@@ -197,7 +197,7 @@ class Runner:
         if not self.entries:
             return
         for entry in self.entries:
-            self.note(entry, exposure=entry.fault.exposure(self.exposure, self._seen, entry.mark))
+            self.note(entry, exposure=self.exposure.met(entry.fault, self._seen, entry.mark))
         self._judge_voids()
         self._enter("recover")
         ready_within_s = max(READY_WITHIN_S, self.request.recover_within_s)
@@ -321,7 +321,8 @@ class Runner:
         if self.topology is None or self.plan is None:
             return {}
         shifts = [fault for fault in self.plan.faults if isinstance(fault, Shift)]
-        found: dict[str, Any] = {"regions": {node.name: node.region for node in self.topology.nodes}, **self.capacity}
+        regions = {node.name: node.region for node in self.topology.nodes}
+        found: dict[str, Any] = {"regions": regions, **self.capacity, **self.exposure.figures()}
         if shifts:
             found |= {"left": shifts[0].left[0], "saviours": sorted({r for one in shifts for r in one.gaining})}
         return found | ({"data": self.aftermath.figures()} if self.aftermath else {})
@@ -342,7 +343,8 @@ class Runner:
             rows = self.tools.journal.fault_rows(self.request.run)
         except JournalError as error:
             return [f"unknown: {error}"]
-        return doubts(rows, self.entries, exposure_assumed=self.request.exposure == "assumed")
+        assumed = self.request.exposure == "assumed"
+        return doubts(rows, self.entries, exposure_assumed=assumed, why_unmet=self.exposure.why_unmet)
 
     # --- small things all phases use
 

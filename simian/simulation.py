@@ -12,11 +12,13 @@ from typing import Any
 
 from simian.attention import Tools
 from simian.crash_points import CrashPoint, no_crash
+from simian.exposure import exposure_of
 from simian.halt import HaltLever
 from simian.hands import OneByOne
 from simian.journal import Journal
 from simian.lease import NoGuardian
 from simian.memory import MemoryWorld, build_memory_world
+from simian.memory.watch import Look
 from simian.monkey import Monkey
 from simian.probe import AbortCondition, Check
 from simian.record import record_of
@@ -31,6 +33,7 @@ USERS_CHECKS: tuple[Mapping[str, Any], ...] = (
     {"name": "latency", "probe": {"users": "p99_ms"}, "tolerance": "<= 1000 ms"},
 )
 FOREVER_S = 1e9
+OWN = ("journal", "crash", "why_stop", "emit", "looks")  # options of a simulation, not of its world
 
 
 def _never() -> str:
@@ -45,7 +48,8 @@ def _unheard(event: Mapping[str, Any]) -> None:
 class Simulation:
     """One memory world and the runs on it. Everything follows from ``seed``; nothing outside is touched.
 
-    ``memory`` may be hurt or weakened by hand before and between runs. ``why_stop`` stands for signals.
+    ``memory`` may be hurt or weakened by hand before and between runs. ``why_stop`` stands for signals. ``looks``
+    are the probes of checks that are not on users, by the check's name.
     """
 
     seed: int = 0
@@ -55,11 +59,12 @@ class Simulation:
     why_stop: Callable[[], str] = _never
     emit: Callable[[Mapping[str, Any]], None] = _unheard
     folder: Path = field(default_factory=lambda: Path(mkdtemp(prefix="simian-")))
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
     @classmethod
     def seeded(cls, seed: int, **options: Any) -> "Simulation":
-        """A simulation of the default world; ``weaknesses`` and the like go to ``build_memory_world``."""
-        own = {name: options.pop(name) for name in ("journal", "crash", "why_stop", "emit") if name in options}
+        """A simulation of the default world; ``weaknesses``, ``feed`` and the like go to ``build_memory_world``."""
+        own = {name: options.pop(name) for name in OWN if name in options}
         return cls(seed=seed, memory=build_memory_world(seed, **options), **own)
 
     def request(self, run: str = "simulated", **asked: Any) -> RunRequest:
@@ -72,12 +77,13 @@ class Simulation:
         clock = self.memory.clock
         checks = [Check.from_json(check) for check in request.checks]
         aborts = [AbortCondition.from_json(abort) for abort in request.aborts]
+        exposure = exposure_of(request.exposure)
         world = guarded(self.memory.world, self._before, self._after)
         tools = Tools(
             world=world,
             journal=self.journal,
             hands=OneByOne(Random(self.seed)),
-            watch=self.memory.watch(checks),
+            watch=self.memory.watch([*checks, *exposure.checks], self.looks),
             lease=NoGuardian(),
             lever=HaltLever(self.folder / "halt"),
             emit=self.emit,
@@ -87,7 +93,7 @@ class Simulation:
         )
         self.journal.begin(request.run, at=clock.now(), owner=(0, ""), request=request.to_json(), world={})
         named = replace(request, monkey=monkey.name if monkey else None)
-        return Runner(named, monkey, tools, SteadyState(checks, aborts))
+        return Runner(named, monkey, tools, SteadyState(checks, aborts), exposure)
 
     def _before(self, label: str, *args: object) -> None:
         self.crash(f"{label}:before")

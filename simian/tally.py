@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from simian.fault import Fault
 from simian.histogram import Histogram
-from simian.probe import Row, Slice
+from simian.probe import Check, Observation, Row, Slice
 from simian.probes.users import UsersMetric
 from simian.tolerance import Tolerance
+from simian.topology import Topology
 
 FEWEST = 30
 ENDINGS = "!~+-"  # of hops: failed, not waited for, a cache had it or had not
@@ -151,11 +153,19 @@ class Hops:
         return ", ".join(f"{hop[0]}>{hop[1]} ({count} of {self.taken[hop]})" for hop, count in worst)
 
 
+def nobody_met(called: str) -> str:
+    """What to say of a fault (``kill of web-1``) that no user's request met."""
+    return f"no user's request met the {called}; say `exposure: assumed` if that is meant"
+
+
 class Exposure:
     """Users' requests that met a fault since a moment (seconds since the epoch): the faults' proof of being felt.
 
     A slice that began before the moment is left out, so that no request from before the fault is counted.
+    ``checks``: what must be watched for it beside the users.
     """
+
+    checks: tuple[Check, ...] = ()
 
     def __init__(self, since_s: float = 0.0) -> None:
         self.since_s = since_s
@@ -167,13 +177,25 @@ class Exposure:
         """Something is in place from this moment on; the first one counts."""
         self.since_s = self.since_s or at_s
 
-    def take(self, seen: Slice) -> None:
-        """Count a slice."""
-        if self.since_s and seen.start >= self.since_s:
+    def take(self, seen: Observation) -> None:
+        """Count a slice; other observations say nothing of users."""
+        if isinstance(seen, Slice) and self.since_s and seen.start >= self.since_s:
             self._hops.take(seen.hops)
             self._marks.update(seen.faults)
             for row in seen.rows:
                 self._served.update({(row.home, region): count for region, count in row.served.items()})
+
+    def met(self, fault: Fault, topology: Topology, mark: str) -> int:
+        """How many users' requests met this fault."""
+        return fault.exposure(self, topology, mark)
+
+    def why_unmet(self, called: str) -> str:
+        """What to say of a fault that nobody met."""
+        return nobody_met(called)
+
+    def figures(self) -> dict[str, Any]:
+        """What the report shows of it beside each fault's number."""
+        return {}
 
     def count_node(self, name: str) -> int:
         """Calls that reached for this node."""

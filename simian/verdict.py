@@ -1,10 +1,11 @@
 """Three separate facts of a run, outcome, verdict and recovery, and the exit code they make. Pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from simian.journal import Entry
+from simian.tally import nobody_met
 
 HELD, BROKEN, STUCK, REFUSED, UNKNOWN = 0, 1, 5, 3, 4
 
@@ -35,8 +36,14 @@ def exit_code(outcome: str, verdict: str, recovery: str, *, leashed: bool = Fals
     return HELD
 
 
-def doubts(rows: Sequence[Mapping[str, Any]], entries: Sequence[Entry], *, exposure_assumed: bool) -> list[str]:
-    """Why the faults of a run do not prove anything: no evidence, or nobody met them."""
+def doubts(
+    rows: Sequence[Mapping[str, Any]],
+    entries: Sequence[Entry],
+    *,
+    exposure_assumed: bool,
+    why_unmet: Callable[[str], str] = nobody_met,
+) -> list[str]:
+    """Why the faults of a run do not prove anything: no evidence, or nobody met them (``why_unmet`` says of which)."""
     found = []
     for row, entry in zip(rows, entries, strict=True):
         called = f"{entry.fault.kind} of {entry.fault.target}"
@@ -45,5 +52,5 @@ def doubts(rows: Sequence[Mapping[str, Any]], entries: Sequence[Entry], *, expos
             seen = evidence.get("seen", "nobody looked")
             found.append(f"unknown: the {called} is not proven to have been in place: {seen}")
         elif not row["exposure"] and not exposure_assumed:
-            found.append(f"unknown: no user's request met the {called}; say `exposure: assumed` if that is meant")
-    return found
+            found.append(f"unknown: {why_unmet(called)}")
+    return list(dict.fromkeys(found))

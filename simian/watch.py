@@ -33,7 +33,7 @@ MOST_LINE_B = 4 << 20
 def spawn(arguments: list[str]) -> "subprocess.Popen[bytes]":
     """Start a probe's process afresh, in a session of its own, with no descriptor of ours but its pipes."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "simian.probes.host", *arguments],
+        [sys.executable, "-P", "-m", "simian.cli.probe_process", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -174,3 +174,51 @@ def test_a_strangers_monkey_and_probe_are_found_by_naming_their_folder() -> None
     (fault,) = monkeys.get("oldest-first")(topology, Random(1), service="members")
     assert fault.kind == "kill"
     assert topology.node(fault.target).service == "members"
+
+
+def with_own_numbers(text: str = GOOD) -> str:
+    probe = "{sql: SELECT 1, url: sqlite:///run/shop.db, password: {file: token}}"
+    check = f"{{check: orders, probe: {probe}, tolerance: '>= 1'}}"
+    exposure = "exposure: {prometheus: up, url: http://127.0.0.1:9090, token: {file: token}}\n"
+    return text.replace("abort:", f"  - {check}\nabort:") + exposure
+
+
+def test_files_that_probes_name_are_beside_the_file_that_names_them(folder: Path) -> None:
+    (folder / "simian.yaml").write_text(with_own_numbers())
+    said = load_config(folder / "simian.yaml").for_request()
+    assert said["checks"][1]["probe"] == {
+        "sql": "SELECT 1",
+        "url": f"sqlite:///{folder}/run/shop.db",
+        "password": {"file": str(folder / "token")},
+    }
+    assert said["exposure"]["token"] == {"file": str(folder / "token")}
+    elsewhere = with_own_numbers().replace("sqlite:///run/shop.db", "sqlite:////srv/shop.db")
+    (folder / "simian.yaml").write_text(elsewhere.replace("{file: token}", "{file: /srv/token}"))
+    said = load_config(folder / "simian.yaml").for_request()
+    assert said["checks"][1]["probe"]["url"] == "sqlite:////srv/shop.db"
+    assert said["exposure"]["token"] == {"file": "/srv/token"}
+
+
+def test_an_environment_of_a_command_is_no_secret(folder: Path) -> None:
+    check = "{check: x, probe: {command: [/bin/true], environment: {file: orders.csv}}, tolerance: '>= 99 %'}"
+    (folder / "simian.yaml").write_text(GOOD.replace("abort:", f"  - {check}\nabort:"))
+    said = load_config(folder / "simian.yaml").for_request()
+    assert said["checks"][1]["probe"]["environment"] == {"file": "orders.csv"}
+
+
+def test_exposure_is_required_assumed_or_a_probe(folder: Path) -> None:
+    assert load_config(folder / "simian.yaml").for_request()["exposure"] == "required"
+    (folder / "simian.yaml").write_text(GOOD + "exposure: assumed\n")
+    assert load_config(folder / "simian.yaml").for_request()["exposure"] == "assumed"
+    for wrong, said in [
+        ("{promtheus: up}", "did you mean 'prometheus'?"),
+        ("{prometheus: up}", "needs 'url'"),
+        ("{}", "no probe is called ''"),
+        ("{users: success_share}", "right would be exposure: required"),
+        ("maybe", "'required' or 'assumed', or the probe of a counter"),
+        ("3", "'required' or 'assumed', or the probe of a counter"),
+        ("{sql: DROP TABLE a, url: sqlite:///a}", "right would be one that only reads"),
+    ]:
+        [problem] = problems(folder, GOOD + f"exposure: {wrong}\n")
+        assert problem.startswith("17: exposure: "), problem
+        assert said in problem

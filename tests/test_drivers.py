@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from simian.clock import SystemClock
-from simian.drivers import PORTS, build_world, maker_of, with_secrets
+from simian.drivers import PORTS, build_world, maker_of
 from simian.errors import PluginError, UsageError
 from simian.memory import SimulatedClock
+from simian.secrets import with_secrets
 
 MEMORY: dict[str, Any] = {port: {"driver": "memory"} for port in PORTS}
 

@@ -88,6 +88,17 @@ def test_an_experiment_gives_its_part_of_a_request(write) -> None:  # type: igno
     assert "aborts" not in load_experiment(write(BY_HAND)).for_request()
 
 
+def test_exposure_that_an_experiment_does_not_tell_of_is_the_configurations(write) -> None:  # type: ignore[no-untyped-def]
+    assert load_experiment(write(GOOD)).for_request()["exposure"] == "assumed"
+    silent = load_experiment(write(BY_HAND))
+    assert silent.exposure == "required"
+    assert "exposure" not in silent.for_request()
+    counter = "{sql: SELECT count(*) FROM orders, url: sqlite:///shop.db}"
+    path = write(GOOD.replace("exposure: assumed", f"exposure: {counter}"))
+    said = load_experiment(path).for_request()["exposure"]
+    assert said == {"sql": "SELECT count(*) FROM orders", "url": f"sqlite:///{path.parent}/shop.db"}
+
+
 def test_every_problem_is_told_at_once_in_order_with_line_key_and_the_nearest_name(write) -> None:  # type: ignore[no-untyped-def]
     text = (
         GOOD.replace("hypothesis:", "hypothesys:")
@@ -134,7 +145,11 @@ def test_every_problem_is_told_at_once_in_order_with_line_key_and_the_nearest_na
         (("check: streams start, below", "check: stream start, below"), "did you mean 'streams start'?"),
         (("check: streams start, below", "check: streams start, belo"), "did you mean 'below'?"),
         (('">= 99.9 %"', '">= 99.9"'), "does not go with success_share"),
-        (("http: http://127.0.0.1:1/, expect: 204", "prometheus: up"), "does not exist yet"),
+        (("http: http://127.0.0.1:1/, expect: 204", "prometheus: up"), "needs 'url'"),
+        (("http: http://127.0.0.1:1/, expect: 204", "promtheus: up"), "did you mean 'prometheus'?"),
+        (("http: http://127.0.0.1:1/, expect: 204", "sql: DELETE FROM a, url: sqlite:///a"), "begins with DELETE"),
+        (("http: http://127.0.0.1:1/, expect: 204", "sql: SELECT 1, url: sqlite:///a, parametrs: {}"), "'parameters'?"),
+        (("check: answers", "check: (exposure)"), "is what `exposure` is read under"),
         (("experiment: members", "experiment: [a]\nx: members"), "right would be a text"),
         (("every: 300ms", "misses: -1"), "greater than or equal to 0"),
         (("every: 300ms", "misses: 1.5"), "right would be a whole number"),

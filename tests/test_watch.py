@@ -19,7 +19,7 @@ from simian.watch import Watch, spawn
 PATIENCE_S = 60.0
 PROBES = """
 import os, time
-from simian import Reading, probe
+from simian import Reading, Secret, probe
 
 @probe("fine")
 def fine(value: float = 1.0) -> Reading:
@@ -35,6 +35,12 @@ def hangs(mark: str) -> Reading:
 def liar() -> Reading:
     print("{\\"value\\": 1.0}")
     return "all is well"
+
+@probe("tells")
+def tells(secret: Secret, fail: bool = False) -> Reading:
+    if fail:
+        raise ValueError(f"{secret} is wrong")
+    return Reading(float(len(secret)), f"with {secret}")
 
 @probe("dies")
 def dies(mark: str) -> Reading:
@@ -264,3 +270,49 @@ def test_waiting_ends_when_the_time_has_passed() -> None:
     watch.start()
     assert watch.wait(0.01) == []
     watch.stop()
+
+
+def test_a_secret_is_looked_up_in_the_probes_process_and_no_reading_carries_it_out(
+    plugins: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text("hunter22\n")
+    monkeypatch.setenv("SIMIAN_TEST_SECRET", "hunter2")
+    checks = [
+        check("told", {"tells": {"env": "SIMIAN_TEST_SECRET"}}),
+        check("filed", {"tells": {"file": str(tmp_path / "secret")}}),
+        check("failed", {"tells": {"env": "SIMIAN_TEST_SECRET"}, "fail": True}),
+        check("missing", {"tells": {"env": "SIMIAN_TEST_MISSING"}}),
+    ]
+    with Watching(checks, plugins=plugins) as watching:
+        watching.until(lambda: all(watching.of(one.name) for one in checks))
+        told = {one.name: watching.of(one.name)[0] for one in checks}
+        for process in watching.processes:
+            assert "hunter2" not in str(process.args)
+    assert (told["told"].value, told["told"].detail) == (7.0, "with …")
+    assert (told["filed"].value, told["filed"].detail) == (8.0, "with …")
+    assert told["failed"].value is None
+    assert "… is wrong" in told["failed"].detail
+    assert "SIMIAN_TEST_MISSING is not set" in told["missing"].detail
+    assert "hunter2" not in str(watching.seen)
+
+
+def test_a_database_is_asked_only_once_its_process_has_imported_what_that_takes(tmp_path: Path) -> None:
+    settings = {"sql": "SELECT 1", "url": f"sqlite:///{tmp_path / 'shop.db'}"}
+    arguments = [json.dumps(check("orders", settings).to_json()), "[]"]
+    code = "import sys\nfrom simian.probes import host\nsay = host._say\n"
+    code += "host._say = lambda out, data: say(out, {**data, 'there': 'sqlalchemy.dialects.sqlite' in sys.modules})\n"
+    code += "host.main(sys.argv[1:], {})"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert json.loads(process.stdout.readline()) == {"ready": True, "there": True}
+        process.stdin.close()  # its end is the process's, too
+
+
+def test_what_stands_in_the_way_of_a_first_look_is_told() -> None:
+    with Watching([check("missing", {"sql": "SELECT 1", "url": "nosuch://db/shop"})]) as watching:
+        watching.until(lambda: watching.of("missing"))
+    assert watching.of("missing")[0].value is None
+    assert "no address that SQLAlchemy knows" in watching.of("missing")[0].detail

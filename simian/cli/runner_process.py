@@ -21,6 +21,7 @@ from simian.cli.state import StateFolder
 from simian.clock import SystemClock
 from simian.drivers import build_world
 from simian.errors import LeaseLost, SimianError
+from simian.exposure import exposure_of
 from simian.halt import HaltLever
 from simian.hands import Threads
 from simian.journal import Journal
@@ -97,10 +98,11 @@ def live(request: RunRequest, events: Events, stop: StopReasons) -> int:
     fenced = fence(world, lease, crash)
     checks = [Check.from_json(check) for check in request.checks]
     aborts = [AbortCondition.from_json(abort) for abort in request.aborts]
-    watch = Watch(checks, request.users_feed, list(request.plugins), clock)
+    exposure = exposure_of(request.exposure)
+    watch = Watch([*checks, *exposure.checks], request.users_feed, list(request.plugins), clock)
     lever = HaltLever(state.lever)
     tools = Tools(fenced, journal, Threads(clock, always=lease.renew), watch, lease, lever, events, stop, crash)
-    runner = Runner(request, chosen_monkey(request), tools, SteadyState(checks, aborts))
+    runner = Runner(request, chosen_monkey(request), tools, SteadyState(checks, aborts), exposure)
     runner.run()
     end = journal.run_row(request.run)
     return exit_code(end["outcome"], end["verdict"], end["recovery"], leashed=request.leashed)

@@ -23,6 +23,8 @@ from simian.fault import fault_from_words
 from simian.guardian import close_harmless
 from simian.monkey import Radius
 from simian.plan import Plan, by_hand, propose
+from simian.probes import find_probe
+from simian.probes.host import revealed
 from simian.record import record_of
 from simian.request import RunRequest
 from simian.snapshot import topology_of
@@ -86,6 +88,7 @@ def start(system: System, request: RunRequest, options: RunOptions, settings: Gl
     if options.plan:
         show_plan(plan, request, settings)
         return 0
+    require_secrets(request)
     refuse_a_world_in_memory(system)
     agree(system, plan, options)
     try:
@@ -122,6 +125,22 @@ def refuse_a_world_in_memory(system: System) -> None:
             f"the world of {system.name} is in memory, which can be planned for, not run on from here; "
             "add --plan, or simulate whole runs in a test (simian.simulation)"
         )
+
+
+def require_secrets(request: RunRequest) -> None:
+    """A probe without its secret would only fail once the run has begun. Raises UsageError, names and all."""
+    problems = []
+    probes = {check["name"]: check["probe"] for check in request.checks}
+    if isinstance(request.exposure, Mapping):
+        probes["exposure"] = request.exposure
+    for name, settings in probes.items():
+        found = find_probe(settings, request.plugins)
+        try:
+            revealed(found, found.bind(settings), os.environ)
+        except UsageError as error:
+            problems += [f"{name}: {what}" for what in error.problems]
+    if problems:
+        raise UsageError(problems)
 
 
 def fault_from_words_or_usage(words: Mapping[str, Any]) -> None:

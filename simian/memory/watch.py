@@ -15,10 +15,15 @@ class MemoryWatch:
 
     ``looks``: check's name -> a callable that gives the value; one that returns ``None`` gave no answer by its
     deadline, one that raises has crashed. Raises UsageError for a check that has neither a callable nor users.
+    ``users``: ``None`` where there is no users' feed.
     """
 
     def __init__(
-        self, users: Users, clock: SimulatedClock, checks: Sequence[Check] = (), looks: Mapping[str, Look] | None = None
+        self,
+        users: Users | None,
+        clock: SimulatedClock,
+        checks: Sequence[Check] = (),
+        looks: Mapping[str, Look] | None = None,
     ) -> None:
         self._users, self._clock, self._looks = users, clock, dict(looks or {})
         self._checks = [check for check in checks if not check.on_users]
@@ -31,14 +36,15 @@ class MemoryWatch:
     def start(self) -> None:
         """Begin; returns at once."""
         self._on = True
-        self._users.subscribe(self._note)
+        if self._users:
+            self._users.subscribe(self._note)
         for check in self._checks:
             self._clock.at(self._clock.elapsed(), lambda check=check: self._look(check))  # type: ignore[misc]
 
     def wait(self, seconds: float) -> list[Observation]:
         """Let simulated time pass until something was seen, at most so long; what was seen since the last call."""
         until = self._clock.elapsed() + max(0.0, seconds)
-        if not self._seen and seconds > 0:
+        if self._users and not self._seen and seconds > 0:
             self._users.settle()  # a long interval is told in parts to who looks often, as users tell all the time
         while not self._seen and self._clock.step(until):
             pass
@@ -49,7 +55,8 @@ class MemoryWatch:
         """No more observations; may be called twice."""
         if self._on:
             self._on = False
-            self._users.unsubscribe(self._note)
+            if self._users:
+                self._users.unsubscribe(self._note)
 
     def _note(self, made: Slice) -> None:
         self._seen.append(made)

@@ -22,16 +22,20 @@ from simian.world import World
 
 @dataclass(frozen=True, slots=True)
 class MemoryWorld:
-    """``world``: all ports. ``state``: what is behind them, for tests to look at and to change by hand."""
+    """``world``: all ports. ``state``: what is behind them, for tests to look at and to change by hand.
+
+    Without ``feed`` the users are there and tell nothing, as in a system that has no users' feed.
+    """
 
     world: World
     state: MemoryState
     users: Users
     clock: SimulatedClock
+    feed: bool = True
 
     def watch(self, checks: Sequence[Check] = (), looks: Mapping[str, Look] | None = None) -> MemoryWatch:
         """What a runner waits on: the users' slices, and ``looks`` (check's name -> callable) for the other checks."""
-        return MemoryWatch(self.users, self.clock, checks, looks)
+        return MemoryWatch(self.users if self.feed else None, self.clock, checks, looks)
 
     @property
     def topology(self) -> Topology:
@@ -47,6 +51,7 @@ def build_memory_world(
     services: Sequence[str] = SERVICES,
     clock: SimulatedClock | None = None,
     weaknesses: Iterable[str] = (),
+    feed: bool = True,
 ) -> MemoryWorld:
     """A world like the lab, in memory: the same names, 38 links with two regions and three zones.
 
@@ -62,4 +67,4 @@ def build_memory_world(
         observer=MemoryObserver(state),
         clock=state.clock,
     )
-    return MemoryWorld(ports, state, Users(state), state.clock)
+    return MemoryWorld(ports, state, Users(state), state.clock, feed)

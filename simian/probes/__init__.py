@@ -15,7 +15,6 @@ from simian.errors import PluginError, UsageError
 from simian.monkey import load_module
 from simian.probe import Probe, nearest
 
-LATER = ("prometheus", "sql")
 _NOT_PROBES = ("host",)
 
 
@@ -73,7 +72,7 @@ def _entry_points() -> Sequence[Any]:
 
 def _add(found: dict[str, Probe], broken: list[str], probes: Sequence[Probe], place: str) -> None:
     for one in probes:
-        if one.name in LATER or found.get(one.name, one) is not one:
+        if found.get(one.name, one) is not one:
             broken.append(f"{place}: the probe name {one.name!r} is taken; choose another")
         else:
             found[one.name] = one
@@ -87,7 +86,7 @@ def _built_in(name: str) -> Probe:
 
 def probe_name(settings: Mapping[str, object], plugins: Sequence[str] = ()) -> str:
     """Which key of a check's probe names the probe. Raises UsageError."""
-    quick = [key for key in settings if key in built_in() or key in LATER]
+    quick = [key for key in settings if key in built_in()]
     if quick:
         return quick[0]
     found, broken = find_probes(plugins)
@@ -95,13 +94,11 @@ def probe_name(settings: Mapping[str, object], plugins: Sequence[str] = ()) -> s
     if named:
         return named[0]
     first = str(next(iter(settings), ""))
-    hint = nearest(first, [*found, *LATER])
+    hint = nearest(first, found)
     raise UsageError([f"no probe is called {first!r:.60}; {hint}", *(f"broken plug-in: {line}" for line in broken)])
 
 
 def find_probe(settings: Mapping[str, object], plugins: Sequence[str] = ()) -> Probe:
     """The probe that a check's settings name. Raises UsageError."""
     name = probe_name(settings, plugins)
-    if name in LATER:
-        raise UsageError(f"the probe {name!r} does not exist yet; until then ask through http, command or python")
     return _built_in(name) if name in built_in() else find_probes(plugins)[0][name]

@@ -1,10 +1,11 @@
-"""One HTTP request: its status, and a word in its body."""
+"""One HTTP request: its status, and a word or a number in its body."""
 
 import http.client
 import ipaddress
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -14,47 +15,61 @@ MOST_BYTES = 1 << 20
 MOST_REDIRECTS = 3
 TIMEOUT_S = 10.0  # the check's deadline is shorter; this ends what nobody waits for any more
 PORTS = {"http": 80, "https": 443}
+NO_HEADERS: Mapping[str, str] = {}
 
 
 @probe("http")
 def ask(
-    url: str, expect: int = 200, contains: str | None = None, measure: Literal["ok", "latency_ms"] = "ok"
+    url: str, expect: int = 200, contains: str | None = None, measure: Literal["ok", "latency_ms", "number"] = "ok"
 ) -> Reading:
-    """1.0 when the answer has the status ``expect`` and ``contains`` these words, else 0.0; or its time in ms."""
+    """1.0 when the answer has the status ``expect`` and ``contains`` these words, else 0.0.
+
+    Or what ``measure`` names: how long a good answer took in ms; the number that its body ends with.
+    """
     began = time.perf_counter()
     try:
         status, body = fetch(url, expect)
     except (OSError, http.client.HTTPException) as error:
-        if measure == "latency_ms":
+        if measure != "ok":
             raise
         return Reading(0.0, f"{type(error).__name__}: {error}")
     took_ms = (time.perf_counter() - began) * 1000
     good = status == expect and (contains is None or contains in body)
     seen = f"{status}" if status != expect or good else f"{status} without {contains!r:.60}"
-    if measure == "latency_ms" and good:
-        return Reading(took_ms, seen)
-    return Reading(float(good), seen) if measure == "ok" else _no_latency(seen)
+    if measure == "ok":
+        return Reading(float(good), seen)
+    if not good:
+        raise ValueError(f"no {measure} to tell, the answer was {seen}")
+    return Reading(took_ms, seen) if measure == "latency_ms" else _number(body)
 
 
-def _no_latency(seen: str) -> Reading:
-    raise ValueError(f"no latency to tell, the answer was {seen}")
+def _number(body: str) -> Reading:
+    words = body.split()
+    try:
+        return Reading(float(words[-1] if words else "nothing"), body.strip()[:100])
+    except ValueError:
+        raise ValueError(f"the answer's last word is no number: {body.strip()[-60:]!r}") from None
 
 
-def fetch(url: str, expect: int = 200) -> tuple[int, str]:
-    """Status and body. Follows redirects on the same host only. Raises ValueError for an address not allowed."""
-    target = _allowed(url)
+def fetch(url: str, expect: int = 200, headers: Mapping[str, str] = NO_HEADERS) -> tuple[int, str]:
+    """Status and body (its first ``MOST_BYTES``). Follows redirects on the same host only, ``headers`` and all.
+
+    Raises ValueError for an address not allowed, OSError and HTTPException for an answer that did not come.
+    """
+    target = allowed(url)
     for _ in range(MOST_REDIRECTS):
-        status, body, location = _get(target)
+        status, body, location = _get(target, headers)
         if status == expect or status not in (301, 302, 303, 307, 308) or not location:
             return status, body
-        following = _allowed(urljoin(target.geturl(), location))
+        following = allowed(urljoin(target.geturl(), location))
         if (following.hostname, _port(following)) != (target.hostname, _port(target)):
             return status, body
         target = following
     raise http.client.HTTPException(f"more than {MOST_REDIRECTS} redirects")
 
 
-def _allowed(url: str) -> SplitResult:
+def allowed(url: str) -> SplitResult:
+    """The address in its parts. Raises ValueError for one that is not asked."""
     target = urlsplit(url)
     if target.scheme not in PORTS or not target.hostname:
         raise ValueError(f"{url!r:.80} is no address to ask; right would be http://host:port/path or https://…")
@@ -87,7 +102,7 @@ def connect(host: str, port: int, timeout_s: float = TIMEOUT_S) -> socket.socket
     raise error or OSError(f"{host} has no address")
 
 
-def _get(target: SplitResult) -> tuple[int, str, str | None]:
+def _get(target: SplitResult, headers: Mapping[str, str]) -> tuple[int, str, str | None]:
     host = target.hostname or ""
     connection = http.client.HTTPConnection(host, _port(target), timeout=TIMEOUT_S)
     raw = connect(host, _port(target))
@@ -96,7 +111,8 @@ def _get(target: SplitResult) -> tuple[int, str, str | None]:
         if target.scheme == "https":
             connection.sock = ssl.create_default_context().wrap_socket(raw, server_hostname=host)
         path = (target.path or "/") + (f"?{target.query}" if target.query else "")
-        connection.request("GET", path, headers={"Host": target.netloc, "User-Agent": "simian", "Connection": "close"})
+        always = {"Host": target.netloc, "User-Agent": "simian", "Connection": "close"}
+        connection.request("GET", path, headers={**headers, **always})
         answer = connection.getresponse()
         body = answer.read(MOST_BYTES)
         answer.close()

@@ -74,13 +74,27 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True)
+class Counter:
+    """The counter whose growth is the run's exposure: its probe, and how far it went with the faults in place."""
+
+    probe: str
+    first: float | None
+    last: float | None
+    readings: int
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
-    """``left``: the region that was evacuated; ``saviours``: who took its users. Empty where nobody was moved."""
+    """``left``: the region that was evacuated; ``saviours``: who took its users. Empty where nobody was moved.
+
+    ``counter``: None where users' requests were counted.
+    """
 
     left: str = ""
     saviours: tuple[str, ...] = ()
     capacity_rps: Mapping[str, float] = field(default_factory=dict)
     data: Data | None = None
+    counter: Counter | None = None
 
 
 WRONG = ("lost", "stale", "conflicting")
@@ -94,7 +108,13 @@ def read_figures(item: Item) -> Figures:
         saviours=tuple(plain(region) for region in item.get("saviours") or ()),
         capacity_rps={plain(region): float(rps) for region, rps in (item.get("capacity_rps") or {}).items()},
         data=_data(data) if data else None,
+        counter=_counter(item["exposure"]) if item.get("exposure") else None,
     )
+
+
+def _counter(item: Item) -> Counter:
+    first, last = (None if item.get(key) is None else float(item[key]) for key in ("from", "to"))
+    return Counter(plain(item.get("counter") or ""), first, last, int(item.get("readings") or 0))
 
 
 def _data(item: Item) -> Data:

@@ -190,10 +190,19 @@ def _faults(run: Run) -> Iterator[Block]:
         return
     head = ("#", "fault", "from", "for", "state", "met by", "proof")
     yield Grid(head, [_fault_row(run, fault) for fault in run.faults], right=frozenset({0, 3, 5}))
+    yield Paragraph(_what_met(run))
+
+
+def _what_met(run: Run) -> str:
     if run.exposure_assumed:
-        yield Paragraph("That users met the faults is assumed by the experiment, not measured.")
-    else:
-        yield Paragraph("met by: requests of users that passed the target meanwhile.")
+        return "That users met the faults is assumed by the experiment, not measured."
+    counter = run.figures.counter
+    if counter is None:
+        return "met by: requests of users that passed the target meanwhile."
+    far = NOTHING if counter.first is None or counter.last is None else f"{counter.first:.15g} to {counter.last:.15g}"
+    return (
+        f"met by: growth of a counter with the faults in place: {far} in {counter.readings} readings ({counter.probe})."
+    )
 
 
 def _fault_row(run: Run, fault: Fault) -> tuple[str, ...]:

@@ -109,7 +109,7 @@ def _shown_doubts(run: Run) -> Iterator[str]:
     for fault in not_proven(run):
         yield f"{fault.name} is not proven to have been there"
     for fault in not_felt(run):
-        yield f"{fault.name} was met by no user's request"
+        yield f"{fault.name} was met by no user's request" if not run.figures.counter else f"{fault.name} was not felt"
     yield from (f"{check.name} could not be judged" for check in run.checks if check.verdict == "unknown")
 
 
@@ -149,7 +149,8 @@ def to_look_at(run: Run, users: Users) -> list[str]:
     unfelt = [fault for fault in not_felt(run) if fault.proven]
     if unfelt:
         names = listed([fault.name for fault in unfelt], 3)
-        found.append(f"{names}: met by no user's request; choose a target in use, or run longer")
+        seen = "the counter of `exposure` did not grow" if run.figures.counter else "met by no user's request"
+        found.append(f"{names}: {seen}; choose a target in use, or run longer")
     for check in run.checks:
         if check.verdict == "unknown":
             silent = f", {check.silent} of them without an answer" if check.silent else ""

@@ -1,18 +1,13 @@
 """The same history in a real PostgreSQL, where one is installed."""
 
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from simian.errors import HistoryError
 from simian.history import open_history
 
+from ..postgres import Postgres, postgres
 from ..report import records
 from .test_pages import newest_first, pages
 from .test_store import ODD_VALUES, through_json
@@ -20,59 +15,15 @@ from .test_store import ODD_VALUES, through_json
 pytestmark = pytest.mark.slow
 
 
-def _programs() -> Path | None:
-    found = [shutil.which("initdb"), *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
-    return next((Path(program).resolve().parent for program in found if program), None)
-
-
-def _user() -> str | None:
-    """PostgreSQL does not run as root."""
-    if os.geteuid() != 0:
-        return None
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    return next((name for name in ("postgres", "nobody") if name in names), None)
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The address of a server of our own, on a socket in a folder of its own."""
-    programs = _programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL is installed")
-    pytest.importorskip("psycopg", reason="psycopg is not installed; pip install 'simian-army[postgres]'")
-    folder = Path(tempfile.mkdtemp(prefix="simian-pg-"))
-    user = _user()
-    if user:
-        shutil.chown(folder, user)
-    who = {"user": user, "cwd": folder, "env": {"LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]}}
-    data = folder / "data"
-    initdb = [programs / "initdb", "-D", data, "-U", "simian", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run(initdb, check=True, capture_output=True, **who)  # type: ignore[call-overload]
-    pg_ctl = [
-        programs / "pg_ctl",
-        "-D",
-        data,
-        "-w",
-        "-o",
-        f"-k {folder} -c listen_addresses='' -c fsync=off",
-        "-l",
-        folder / "log",
-    ]
-    subprocess.run([*pg_ctl, "start"], check=True, stdout=subprocess.DEVNULL, **who)  # type: ignore[call-overload]
-    yield f"postgresql+psycopg://simian@/{{}}?host={folder}"
-    subprocess.run([*pg_ctl, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL, **who)  # type: ignore[call-overload]
-    shutil.rmtree(folder)
+def server() -> Iterator[Postgres]:
+    with postgres() as running:
+        yield running
 
 
 @pytest.fixture
-def address(server: str, request: pytest.FixtureRequest) -> str:
-    import psycopg
-
-    name = f"t{abs(hash(request.node.name))}"
-    folder = server.partition("host=")[2]
-    with psycopg.connect(f"host={folder} user=simian dbname=postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-    return server.format(name)
+def address(server: Postgres, request: pytest.FixtureRequest) -> str:
+    return server.create(f"t{abs(hash(request.node.name))}")
 
 
 @pytest.mark.parametrize("name", ["held gorilla", "stuck latency"])

@@ -25,6 +25,7 @@ from simian.probes.users import users, users_metric
 
 class Handler(BaseHTTPRequestHandler):
     elsewhere = ""
+    body = b"all is well"
 
     def do_GET(self) -> None:
         status, _, where = self.path.strip("/").partition("/")
@@ -32,7 +33,7 @@ class Handler(BaseHTTPRequestHandler):
         if where:
             self.send_header("Location", self.elsewhere if where == "elsewhere" else f"/{where}")
         self.end_headers()
-        self.wfile.write(b"all is well")
+        self.wfile.write(self.body)
 
     def log_message(self, *_: object) -> None:
         return
@@ -94,6 +95,19 @@ def test_http_can_tell_how_long_an_answer_took_but_not_that_of_a_failure(server:
     assert 0 < ask(f"{server}/200", measure="latency_ms").value < 60_000
     with pytest.raises(ValueError, match="503"):
         ask(f"{server}/503", measure="latency_ms")
+
+
+def test_http_can_tell_the_number_that_an_answer_ends_with(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="last word is no number: 'all is well'"):
+        ask(f"{server}/200", measure="number")
+    monkeypatch.setattr(Handler, "body", b"orders 1205\n")
+    assert ask(f"{server}/200", measure="number") == Reading(1205.0, "orders 1205")
+    with pytest.raises(ValueError, match="no number to tell, the answer was 503"):
+        ask(f"{server}/503", measure="number")
+    for empty in (b"", b"orders nan"):
+        monkeypatch.setattr(Handler, "body", empty)
+        with pytest.raises(ValueError, match="no number"):
+            ask(f"{server}/200", measure="number")
 
 
 @pytest.mark.parametrize(
@@ -238,8 +252,8 @@ def test_a_probe_in_a_plugin_folder_is_found_by_its_name_and_a_broken_file_named
 def test_what_is_no_probe_gets_the_nearest_name() -> None:
     with pytest.raises(UsageError, match="did you mean 'http'"):
         find_probe({"htpp": "x"})
-    with pytest.raises(UsageError, match="does not exist yet"):
-        find_probe({"prometheus": "up"})
+    with pytest.raises(UsageError, match="did you mean 'prometheus'"):
+        find_probe({"promtheus": "up"})
     with pytest.raises(UsageError, match="no folder"):
         find_probe({"mine": 1}, ["/nowhere/at/all"])
 

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from simian import Kill, Radius, Topology, monkey
+from simian import Kill, Radius, Topology, Zone, monkey
 from simian.fault import Fault
 
 
@@ -15,8 +15,17 @@ def gorilla(topology: Topology, rng: Random, *, zone: str | None = None, region:
     """
     zones = topology.region(region).zones if region else topology.zones
     if not zones:
-        raise ValueError("no node has a zone; name zones in the system's labels, or use chaos")
-    home = topology.zone(zone) if zone else rng.choice(zones)
-    if home not in zones:
-        raise ValueError(f"zone {home.name} is not in region {region}")
+        where = f"no node of region {region}" if region and topology.zones else "no node"
+        raise ValueError(f"{where} has a zone; name zones in the system's labels, or use chaos")
+    home = _named(topology, zone, region) if zone else rng.choice(zones)
     return [Kill(node.name, zone=home.name) for node in topology.candidates(zone=home)]
+
+
+def _named(topology: Topology, name: str, region: str | None) -> Zone:
+    every = [each for each in topology.zones if each.name == topology.zone(name).name]
+    found = [each for each in every if region in (None, each.region)]
+    if not found:
+        raise ValueError(f"zone {name} is not in region {region}")
+    if len(found) > 1:
+        raise ValueError(f"zone {name} is in {' and in '.join(each.region for each in found)}; name the region, too")
+    return found[0]

@@ -100,6 +100,7 @@ class Runner:
         self._enter("plan")
         self.topology = snapshot.topology_of(self.tools.world, self.request.system)
         self.steady.place(self.topology.nodes)
+        self.exposure.place(self.topology.nodes)
         if self.monkey is None:
             self.plan = by_hand(self.request.stages, self.topology, self.request.seed)
         else:

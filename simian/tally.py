@@ -11,7 +11,7 @@ from simian.histogram import Histogram
 from simian.probe import Check, Observation, Row, Slice
 from simian.probes.users import UsersMetric
 from simian.tolerance import Tolerance
-from simian.topology import Topology
+from simian.topology import Node, Topology
 
 FEWEST = 30
 ENDINGS = "!~+-"  # of hops: failed, not waited for, a cache had it or had not
@@ -170,8 +170,13 @@ class Exposure:
     def __init__(self, since_s: float = 0.0) -> None:
         self.since_s = since_s
         self._hops = Hops()
+        self._wide: dict[str, str] = {}
         self._marks: Counter[str] = Counter()
         self._served: Counter[tuple[str, str]] = Counter()
+
+    def place(self, nodes: Iterable[Node]) -> None:
+        """Which service of which region each node is one of: a link may lead from all of those together."""
+        self._wide = {node.name: f"{node.service}-{node.region}" for node in nodes}
 
     def begin(self, at_s: float) -> None:
         """Something is in place from this moment on; the first one counts."""
@@ -203,7 +208,11 @@ class Exposure:
 
     def count_link(self, link: Any) -> int:
         """Calls that reached across this link (``simian.topology.Link``)."""
-        return sum(count for hop, count in self._hops.taken.items() if _crosses(hop, link.source, link.target))
+        return sum(
+            count
+            for (source, target), count in self._hops.taken.items()
+            if target == link.target and link.source in (source, self._wide.get(source))
+        )
 
     def count_failed(self, *, source: str = "", target: str = "") -> int:
         """Calls of this node, or to this node, that came to nothing."""
@@ -221,11 +230,6 @@ class Exposure:
         """Tries of users at these gateways, and at all."""
         tried = {target: count for (source, target), count in self._hops.taken.items() if source == USERS}
         return sum(tried.get(node, 0) for node in nodes), sum(tried.values())
-
-
-def _crosses(hop: tuple[str, str], source: str, target: str) -> bool:
-    # A link's source is a node, or a service of a region (store-east), whose nodes' names begin so.
-    return hop[1] == target and (hop[0] == source or hop[0].startswith(f"{source}-"))
 
 
 class Coverage:

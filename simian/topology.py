@@ -62,7 +62,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """An availability zone; ``name`` is unique in the system (``east-a``)."""
+    """An availability zone; ``name`` (``east-a``) is unique in its region."""
 
     name: str
     region: str
@@ -148,6 +148,8 @@ class Topology:
         chosen = [node for node in self.nodes if node.enabled and node.role == "service"]
         if zone is not None:
             chosen = [node for node in chosen if node.zone == _named(zone)]
+        if isinstance(zone, Zone):
+            chosen = [node for node in chosen if node.region == zone.region]
         if region is not None:
             chosen = [node for node in chosen if node.region == _named(region)]
         if service is not None:

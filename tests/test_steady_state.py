@@ -566,6 +566,8 @@ def test_exposure_counts_nodes_links_and_marks_since_the_moment() -> None:
     hops = {"users>gateway-east-a": 5, "gateway-east-a>members-east-b!": 2, "members-east-b>queue-east": 3,
             "members-east-b>cache-east-a~": 4, "gateway-east-a>gateway-west-a": 1}  # fmt: skip
     exposure = Exposure(since_s=10.0)
+    places = (("members", "east"), ("gateway", "east"), ("members", "east-2"))
+    exposure.place([Node(f"{kind}-{region}-{zone}", kind, region) for kind, region in places for zone in "ab"])
     exposure.take(Slice(9.9, 0.2, {}, 0, (), {"users>gateway-east-a": 100}, {"simian.r.1": 100}))
     for start in (10.0, 10.2):
         exposure.take(Slice(start, 0.2, {}, 0, (), hops, {"simian.r.1": 7}))
@@ -584,3 +586,6 @@ def test_exposure_counts_nodes_links_and_marks_since_the_moment() -> None:
     assert exposure.count_link(link("members-east", "queue-east")) == 6, "a source may be a service of a region"
     assert exposure.count_link(link("gateway-east", "gateway-west-a")) == 2
     assert exposure.count_link(link("members-east-c", "cache-east-a")) == 0
+    exposure.take(Slice(10.4, 0.2, {}, 0, (), {"members-east-2-a>queue-east": 50}, {}))
+    assert exposure.count_link(link("members-east-2", "queue-east")) == 50
+    assert exposure.count_link(link("members-east", "queue-east")) == 6, "a region whose name begins so is another one"

@@ -85,7 +85,11 @@ def topology_told(seen: Topology) -> dict[str, Any]:
     regions = []
     for region in seen.regions:
         zones = [
-            {"name": z.name, "nodes": [_node_told(n) for n in _ordered(seen) if n.zone == z.name]} for z in region.zones
+            {
+                "name": z.name,
+                "nodes": [_node_told(n) for n in _ordered(seen) if (n.zone, n.region) == (z.name, z.region)],
+            }
+            for z in region.zones
         ]
         regional = [_node_told(n) for n in _ordered(seen) if n.region == region.name and n.zone is None]
         regions.append({"name": region.name, "zones": zones, "regional": regional})

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from simian.errors import NoSuchTarget
 from simian.fault import Control, Evidence, Exposed, Fault, fault, refuse_unless, with_target_name
-from simian.topology import Node, Topology
+from simian.topology import Node, Topology, Zone
 from simian.world import Exchange, World
 
 ASKS = 2
@@ -75,7 +75,8 @@ class Kill(NodeFault):
     def exposure(self, exposed: Exposed, topology: Topology, mark: str) -> int:
         """Users' requests that reached for this node, or its zone; of an evacuated region, those served elsewhere."""
         if self.zone:
-            return sum(exposed.count_node(node.name) for node in topology.candidates(zone=self.zone))
+            zone = Zone(self.zone, topology.node(self.node).region)
+            return sum(exposed.count_node(node.name) for node in topology.candidates(zone=zone))
         if not self.evacuated:
             return super().exposure(exposed, topology, mark)
         others = [region.name for region in topology.regions if region.name != self.evacuated]

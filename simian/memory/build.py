@@ -1,5 +1,6 @@
 """Building a memory world: by default the lab's nodes and links, by the same names."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from simian.memory.state import MemoryState
 from simian.memory.weaknesses import WEAKNESSES, Shape
 from simian.topology import Link, Node
 
+# Region -> the zone of each node of a service there, or the names of regions that all have the same zones.
+Regions = Sequence[str] | Mapping[str, Sequence[str]]
 REGIONS = ("east", "west")
 ZONES = ("a", "b", "c")
 SERVICES = ("gateway", "members", "cache", "store", "queue")
@@ -22,19 +25,24 @@ _SETTINGS = ("driver", "seed", "regions", "zones", "services", "weaknesses")
 def build_state(
     *,
     seed: int = 0,
-    regions: Sequence[str] = REGIONS,
+    regions: Regions = REGIONS,
     zones: Sequence[str] = ZONES,
     services: Sequence[str] = SERVICES,
     clock: SimulatedClock | None = None,
     weaknesses: Iterable[str] = (),
 ) -> MemoryState:
-    """The state of a world of these parts. Raises UsageError with every wrong name."""
+    """The state of a world of these parts. Raises UsageError with every wrong name.
+
+    ``regions`` may be names, which all have the same ``zones``, or ``{"north": ("a", "a", "b"), "isle": ("", "")}``:
+    a node of each service for each of these zones; the empty one is none.
+    """
     weak = tuple(weaknesses)
-    _refuse_wrong(regions, zones, services, weak)
-    shape = Shape(tuple(_nodes(regions, zones, services)), Habits())
+    places = dict(regions) if isinstance(regions, Mapping) else dict.fromkeys(regions, zones)
+    _refuse_wrong(places, services, weak)
+    shape = Shape(tuple(_nodes(places, services)), Habits())
     for name in weak:
         shape = WEAKNESSES[name].plant(shape)
-    links = _links(shape.nodes, regions)
+    links = _links(shape.nodes, tuple(places))
     return MemoryState(shape.nodes, links, clock=clock, seed=seed, habits=shape.habits)
 
 
@@ -56,14 +64,15 @@ def state_from(settings: Mapping[str, Any], shared: MutableMapping[str, Any]) ->
     return state
 
 
-def _refuse_wrong(regions: Sequence[str], zones: Sequence[str], services: Sequence[str], weak: Sequence[str]) -> None:
+def _refuse_wrong(places: Mapping[str, Sequence[str]], services: Sequence[str], weak: Sequence[str]) -> None:
     problems = [f"no service is called {name!r} here; there are: {', '.join(SERVICES)}" for name in services
                 if name not in SERVICES]  # fmt: skip
     if "gateway" not in services:
         problems.append("services must have 'gateway': users come in there")
-    if not regions or not zones:
-        problems.append("a world needs at least one region and one zone")
-    for kind, names in (("region", regions), ("zone", zones)):
+    if not places or not all(places.values()):
+        problems.append('a world needs at least one region, and each region a zone ("" for nodes that have none)')
+    zones = {zone: None for each in places.values() for zone in each if zone}
+    for kind, names in (("region", places), ("zone", zones)):
         problems += [f"{kind} {name!r}: use letters and digits, as '-' parts the names" for name in names
                      if not name.isalnum()]  # fmt: skip
     problems += [f"no weakness is called {name!r}; there are: {', '.join(sorted(WEAKNESSES))}" for name in weak
@@ -72,26 +81,34 @@ def _refuse_wrong(regions: Sequence[str], zones: Sequence[str], services: Sequen
         raise UsageError(problems)
 
 
-def _nodes(regions: Sequence[str], zones: Sequence[str], services: Sequence[str]) -> Iterator[MemoryNode]:
-    for region in regions:
+def _nodes(places: Mapping[str, Sequence[str]], services: Sequence[str]) -> Iterator[MemoryNode]:
+    for region, zones in places.items():
         for service in services:
             if service == "queue":
-                yield _node(service, region, None)
+                yield _node(service, region)
             else:
-                yield from (_node(service, region, f"{region}-{zone}") for zone in zones)
-        yield _node("proxy", region, None)
-    yield _node("dns", "", None)
-    yield _node("users", "", None)
+                yield from (_node(service, region, zone, number) for zone, number in _numbered(zones))
+        yield _node("proxy", region)
+    yield _node("dns", "")
+    yield _node("users", "")
 
 
-def _node(service: str, region: str, zone: str | None) -> MemoryNode:
-    name = "-".join(part for part in (service, zone or region) if part)
+def _numbered(zones: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each zone with what tells its nodes apart: nothing for the first one of a zone, a number for all others."""
+    seen = Counter[str]()
+    for zone in zones:
+        seen[zone] += 1
+        yield zone, str(seen[zone]) if seen[zone] > 1 or not zone else ""
+
+
+def _node(service: str, region: str, zone: str = "", number: str = "") -> MemoryNode:
+    name = "-".join(part for part in (service, region, zone, number) if part)
     filters = service in FILTERED
     node = Node(
         name=name,
         service=service,
         region=region,
-        zone=zone,
+        zone=f"{region}-{zone}" if zone else None,
         role="instrument" if service in ("proxy", "dns", "users") else "service",
         address=f"{name}.memory",
         ask=f"memory://{name}/health",

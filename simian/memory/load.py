@@ -60,10 +60,9 @@ def _tries(state: MemoryState, services: Services, region: str) -> int:
 
 def _demand(state: MemoryState, services: Services, followed: Shares) -> Demand:
     demand = Demand()
-    each_rps = state.habits.rate_rps / max(1, len(state.regions))
     for home, row in followed.items():
         for region, share in row.items():
-            for gateway, rps in _spread(services, region, each_rps * share):
+            for gateway, rps in _spread(services, region, state.rates_rps[home] * share):
                 demand.gateways[gateway] += rps
                 for way in routes(state, gateway, home, followed):
                     _take(demand, state, services, home, region, way, rps * way.share)

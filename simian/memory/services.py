@@ -147,10 +147,14 @@ class Services:
         return _or_503(self._one_of(caller, ring, ask)) if ring else [_STARTED]
 
     def _replica(self, name: str, write: bool) -> Answers:
-        """A quorum of the region: one answer of each group of peers makes it up. Other regions get it later."""
+        """A quorum of the region: one answer of each group of peers makes it up. Other regions get it later.
+
+        Those who answer are dealt first, so that no group is without one as long as there are enough for a quorum.
+        """
         region = self._node(name).region
         peers = self._nearest(name, "store")[1:]
         groups = (len(peers) + 1) // 2
+        dealt = sorted(peers, key=lambda peer: self.bad(name, peer))
         answers = [self._own("store")]
 
         def ask(peer: str) -> Answers:
@@ -160,7 +164,7 @@ class Services:
         def compute() -> Answers:
             nonlocal answers
             for group in range(groups):
-                asked = _or_503(self._one_of(name, peers[group::groups], ask))
+                asked = _or_503(self._one_of(name, sorted(dealt[group::groups], key=peers.index), ask))
                 answers = [a for a in answers if not a.ok] + both([a for a in answers if a.ok], asked)
             if not write:
                 return answers
@@ -265,16 +269,20 @@ class Services:
         if not self._known_bad(caller, callee):
             return 1.0
         callers = self._pools[self._node(caller).service, self._node(caller).region]
-        calls_rps = self._habits.rate_rps / max(1, len(self._state.regions)) / len(callers)
+        calls_rps = self._state.mean_rps / len(callers)
         return min(1.0, 1 / max(1e-9, self._habits.remember_bad_s * calls_rps))
 
     def _nearest(self, name: str, service: str, region: str = "") -> list[str]:
-        """The pool of a region (its own), from the zone at its own place on; itself first, if of that service."""
+        """The pool of a region (its own), from the zone at its own place on; itself first, if of that service.
+
+        Several in one zone, or in none, begin each with another one.
+        """
         node = self._node(name)
         pool = self.pool(service, region or node.region)
-        zones = [(self._node(other).zone or "").removeprefix(self._node(other).region) for other in pool]
-        own = (node.zone or "").removeprefix(node.region)
-        start = zones.index(own) if own in zones else 0
+        own = _place(node)
+        near = [at for at, other in enumerate(pool) if _place(self._node(other)) == own] or list(range(len(pool)))
+        mates = [mate.name for mate in self._pools[node.service, node.region] if _place(mate) == own]
+        start = near[mates.index(name) % len(near)] if near else 0
         return pool[start:] + pool[:start]
 
     def _or_shed(self, where: str, answers: Answers) -> Answers:
@@ -292,6 +300,11 @@ class Services:
         if key not in self._done:
             self._done[key] = compute()
         return self._done[key]
+
+
+def _place(node: Node) -> str:
+    """Its zone within its region, which others have by the same name; empty where it has none."""
+    return (node.zone or "").removeprefix(node.region)
 
 
 def _not_yet(told: Iterable[str], hops: Sequence[str]) -> Iterator[str]:

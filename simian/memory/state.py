@@ -1,6 +1,7 @@
 """The memory world itself: nodes, links, rules and traffic as plain state. It knows of no fault, plan or verdict."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,6 +31,7 @@ class MemoryState:
     """All there is. Whoever wants to know of the time before each change subscribes.
 
     Nothing here takes simulated time. ``version`` grows with each change, ``changed_at`` is its elapsed second.
+    ``rates_rps``: requests a second of the users of each home, who are as many as there are gateways for them.
     """
 
     def __init__(
@@ -48,6 +50,8 @@ class MemoryState:
         proxies = {node.region: node.name for node in every if node.service == "proxy"}
         self.links = {link.name: MemoryLink(link, proxies.get(link.target_region)) for link in links}
         self.regions = tuple(sorted({node.region for node in every if node.service == "gateway"}))
+        doors = Counter(node.region for node in every if node.service == "gateway")
+        self.rates_rps = {region: self.habits.rate_rps * doors[region] / doors.total() for region in self.regions}
         sticky, usual = self.habits.sticky_share, 1 - self.habits.sticky_share
         crowds = [Crowd(usual, self.habits.ttl_s), Crowd(sticky, self.habits.sticky_s)]
         self.traffic = Traffic(at_home(self.regions), [crowd for crowd in crowds if crowd.share > 0])
@@ -56,6 +60,11 @@ class MemoryState:
         self._lock = threading.RLock()
         for one in self.nodes.values():
             one.since = one.since or self.clock.now()
+
+    @property
+    def mean_rps(self) -> float:
+        """Requests a second of the users of one home, on average."""
+        return self.habits.rate_rps / max(1, len(self.regions))
 
     def subscribe(self, before_change: Callback, after_change: Callback) -> None:
         """Call these around each change; the first also whenever somebody reads what the past adds up to."""

@@ -118,7 +118,7 @@ class Users:
         totals: dict[str, Counter[str]] = {name: Counter() for name in ("hops", "faults", "errors")}
         kinds = list(self._habits.kinds.items())
         for home in self._state.regions:
-            self._owed[home] += self._habits.rate_rps / len(self._state.regions) * seconds
+            self._owed[home] += self._state.rates_rps[home] * seconds
             count = math.floor(self._owed[home] + 1e-9)
             self._owed[home] -= count
             for (kind, _), n in zip(kinds, multinomial(self._rng, count, [share for _, share in kinds]), strict=True):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from simian.data.memory import MemoryData
-from simian.memory.build import REGIONS, SERVICES, ZONES, build_state
+from simian.memory.build import REGIONS, SERVICES, ZONES, Regions, build_state
 from simian.memory.clock import SimulatedClock
 from simian.memory.replication import Replication
 from simian.memory.state import MemoryState
@@ -46,7 +46,7 @@ class MemoryWorld:
 
 def build_memory_world(
     seed: int = 0,
-    regions: Sequence[str] = REGIONS,
+    regions: Regions = REGIONS,
     zones: Sequence[str] = ZONES,
     services: Sequence[str] = SERVICES,
     clock: SimulatedClock | None = None,
@@ -55,7 +55,8 @@ def build_memory_world(
 ) -> MemoryWorld:
     """A world like the lab, in memory: the same names, 38 links with two regions and three zones.
 
-    The same seed and the same calls give the same bytes. Raises UsageError with every wrong name.
+    Other ``regions``, also of different sizes and without zones: ``build_state``. The same seed and the same calls
+    give the same bytes. Raises UsageError with every wrong name.
     """
     state = build_state(seed=seed, regions=regions, zones=zones, services=services, clock=clock, weaknesses=weaknesses)
     ports = World(

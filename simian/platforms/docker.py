@@ -52,14 +52,14 @@ class DockerPlatform:
     def __init__(self, containers: Containers, *, grace_s: int = GRACE_S, now: Callable[[], float] = time.time) -> None:
         self._containers, self._engine = containers, containers.engine
         self._grace_s, self._now = grace_s, now
-        self._first: dict[str, str] = {}  # the containers that the topology was told of, by name
+        self._first: dict[str, Container] = {}  # those that the topology was told of, by name, as they were then
         self.blows: deque[Blow] = deque(maxlen=KEPT)
 
     def nodes(self) -> Sequence[Node]:
         """Every container of the project, or with the label, as it is now."""
         found = self._containers.all()
         for one in found:
-            self._first.setdefault(one.name, one.id)
+            self._first.setdefault(one.name, one)
         return [one.node() for one in found]
 
     def start(self, node: str) -> None:
@@ -76,9 +76,15 @@ class DockerPlatform:
         self._end(one, "stop", lambda api: api.stop(one.id, timeout=self._grace_s))
 
     def kill(self, node: str) -> None:
-        """SIGKILL by the engine."""
-        one = self._target(node)
-        self._end(one, "kill", lambda api: api.kill(one.id, "SIGKILL"))
+        """SIGKILL by the engine.
+
+        At once to the one that the topology was told of, by its id, and looked at only afterwards: where many are
+        killed together, a look before each would wait for the deaths of others. Its labels are as they were for good.
+        """
+        first = self._first.get(node)
+        if first is None or not self._struck(enabled(self._containers, self._returning(first))):
+            one = self._target(node)
+            self._end(one, "kill", partial(_kill, one))
 
     def crash(self, node: str) -> None:
         """SIGKILL to its process, where that is one of this machine; else SIGTERM from inside, if it heeds that."""
@@ -122,10 +128,18 @@ class DockerPlatform:
     def _target(self, node: str) -> Container:
         """The container that the topology was told of. Raises NoSuchTarget when another has its name now."""
         one = enabled(self._containers, self._containers.named(node))
-        first = self._first.setdefault(node, one.id)
+        first = self._first.setdefault(node, one).id
         if one.id != first:
             raise NoSuchTarget(f"{node} is gone: {first[:12]} was removed, and {one.id[:12]} that has its name is new")
         return one
+
+    def _struck(self, one: Container) -> bool:
+        """Whether it was killed now; no: it was down, is about to be restarted, or is gone."""
+        try:
+            self._act(one, "kill", partial(_kill, one), _ended)
+        except (EngineRefused, NoSuchTarget):
+            return False
+        return True
 
     def _end(self, one: Container, verb: str, call: Act) -> None:
         self._returning(one)
@@ -133,7 +147,7 @@ class DockerPlatform:
             call = lambda api: api.stop(one.id, timeout=0)  # noqa: E731
         elif one.state == "stopped":
             return
-        self._act(one, verb, call, lambda now: now.state == "stopped" and not now.restarting)
+        self._act(one, verb, call, _ended)
 
     def _returning(self, one: Container) -> Container:
         """The same. Raises Unsupported for one that nobody could start again."""
@@ -151,7 +165,7 @@ class DockerPlatform:
             refused = error
         acknowledged, now = self._now(), self._seen(one, verb, done, refused)
         ended = now.shape["State"]["FinishedAt"]
-        effect = moment(ended) if ended != ended_before else None
+        effect = moment(ended) if ended != ended_before and refused is None else None
         self.blows.append(Blow(one.name, verb, asked, effect, acknowledged))
 
     def _seen(
@@ -169,6 +183,14 @@ class DockerPlatform:
 
 
 _DEAF = "; its process is none of this machine and ignores SIGTERM: run simian beside the engine, or kill it"
+
+
+def _kill(one: Container, api: Any) -> None:
+    api.kill(one.id, "SIGKILL")
+
+
+def _ended(now: Container) -> bool:
+    return now.state == "stopped" and not now.restarting
 
 
 def _began(now: Container, before: Container) -> bool:

@@ -177,15 +177,18 @@ def check(memory: MemoryWorld, journal: Journal, before: dict[str, Any]) -> None
     assert journal.lock("the next run", every) == []
 
 
-def live(sim: Simulation, monkey: str, crash: CrashPoint, journal: Path) -> dict[str, Any]:
-    """A whole run of this monkey, with its journal in this file."""
+def live(sim: Simulation, monkey: str, crash: CrashPoint, journal: Path, **options: Any) -> dict[str, Any]:
+    """A whole run of this monkey, with its journal in this file; ``options`` beside those of ``MONKEYS``."""
     sim.crash, sim.journal = crash, Journal(journal, crash)
     gc.unfreeze()  # what the run before has left: a process that grows takes ever longer to fork
     gc.collect()
     gc.freeze()  # the children share these pages for as long as nobody writes to them
     asked: dict[str, Any] = {"checks": CHECKS, "baseline_s": 5.0, "for_s": 6.0, "exposure": "assumed"}
     found = None if monkey == "by hand" else find_monkeys().get(monkey.removeprefix("hard "))
-    return sim.run(found, RUN, **asked, **MONKEYS[monkey])
+    asked |= MONKEYS[monkey]
+    if options:
+        asked["options"] = {**asked.get("options", {}), **options}
+    return sim.run(found, RUN, **asked)
 
 
 @contextmanager

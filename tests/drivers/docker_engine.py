@@ -11,7 +11,7 @@ import socket
 import tarfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -107,14 +107,14 @@ def real_engine_fixture() -> Iterator[RealEngine]:
 
 
 class SmallContainers:
-    """Containers of one project on two networks of its own, ``east`` and ``west``, each at an address of its own."""
+    """Containers of one project on a network for each of its regions, each at an address of its own."""
 
-    def __init__(self, engine: RealEngine) -> None:
+    def __init__(self, engine: RealEngine, regions: Sequence[str] = ("east", "west")) -> None:
         self.engine, self.api = engine, engine.api
         self.project = f"small{uuid.uuid4().hex[:8]}"
         self.addresses: dict[str, str] = {}
         self._subnets: dict[str, str] = {}
-        self.networks = {region: self.network(f"{self.project}_{region}", region) for region in ("east", "west")}
+        self.networks = {region: self.network(f"{self.project}_{region}", region) for region in regions}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -164,13 +164,21 @@ class SmallContainers:
         until(lambda: self.ask(node) == "answered", f"{name} answers")
         return name
 
+    def join(self, node: str, region: str) -> str:
+        """Put a container into the network of another region, too; the name of that link."""
+        network = self.networks[region]
+        ends = {"ipv4_address": self.free_address(network), "aliases": [node]}
+        self.api.connect_container_to_network(self.name(node), network, **ends)
+        return f"{network}--{self.name(node)}"
+
     def free_address(self, network: str) -> str:
         """An address of this network that nobody has."""
         return self._subnets[network].replace("0/24", str(10 + next(_numbers) % 200))
 
     def volumes(self) -> list[str]:
-        """Names of all volumes there are."""
-        return [str(volume["Name"]) for volume in self.api.volumes()["Volumes"] or []]
+        """Names of the volumes that mark what is out of place in this project; others use the engine, too."""
+        ours = self.api.volumes(filters={"label": f"simian.project={self.project}"})
+        return [str(volume["Name"]) for volume in ours["Volumes"] or []]
 
     def _labels(self, node: str, region: str) -> dict[str, str]:
         return {

@@ -1,129 +1,24 @@
 """Whole runs on labelled containers of a real engine: what the engine tells of them is as it was before."""
 
-import json
 import os
 import signal
-import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .docker_engine import IMAGE, PORT, SmallContainers, real_engine_fixture, small_containers_fixture  # noqa: F401
+from .commands import CLEAN, told
+from .docker_engine import SmallContainers, real_engine_fixture, small_containers_fixture  # noqa: F401
+from .shop import Shop
 
 Until = Callable[..., Any]
 PATIENCE_S = 180.0
-ZONES = ("east-a", "east-b", "west-a")
-FRONT = """
-echo 'while read line && [ "${#line}" -gt 1 ]; do :; done  # all of it: else the connection ends with a reset
-for host in %s; do
-  answer=$(printf "GET /cgi-bin/health HTTP/1.0\\r\\n\\r\\n" | timeout 3 nc -w 1 $host 8000)
-  [ -z "$answer" ] || exec echo "$answer"
-done' > /front
-while :; do nc -ll -p 8000 -e sh /front; done
-"""
-
-
-class Shop:
-    """Two services in three zones, and a front that asks each web server until one answers."""
-
-    def __init__(
-        self, containers: SmallContainers, folder: Path, asked: Sequence[str] = ZONES, misses: int = 2
-    ) -> None:
-        """The front asks the web servers of these zones; a busy machine may keep it from ``misses`` of its answers."""
-        self.containers, self.folder = containers, folder
-        for zone in ZONES:
-            region = zone.partition("-")[0]
-            for service in ("web", "store"):
-                labels = {"simian.service": service, "simian.zone": zone}
-                containers.add(f"{service}-{zone}", region=region, labels=labels)
-        webs = " ".join(containers.addresses[f"web-{zone}"] for zone in asked)
-        instrument = {"simian.enabled": "false", "simian.role": "instrument"}
-        containers.add("front", command=FRONT % webs, labels=instrument)
-        sections = {
-            "platform": containers.settings,
-            "network": {"driver": "docker"},
-            "observer": {"driver": "sidecar", "image": IMAGE},
-        }
-        probe = f'{{http: "http://{containers.addresses["front"]}:{PORT}/"}}'
-        (folder / "simian.yaml").write_text(
-            f"system: {containers.project}\n"
-            + "".join(f"{port}: {json.dumps(section)}\n" for port, section in sections.items())
-            + f"steady_state: [{{check: the front answers, probe: {probe}, every: 500ms, deadline: 20s, "
-            f'tolerance: ">= 90 %", misses: {misses}}}]\n'
-        )
-
-    def run(self, how: Mapping[str, Any]) -> dict[str, Any]:
-        """The record of a run of this experiment, and its exit code."""
-        with self.begin(how) as command:
-            said, complained = command.communicate(timeout=280)
-        assert said, complained
-        return {**json.loads(said), "exit": command.returncode}
-
-    def begin(self, how: Mapping[str, Any]) -> "subprocess.Popen[str]":
-        experiment = {
-            "experiment": "on containers", "hypothesis": "The front answers as others are left.",
-            "for": "8s", "baseline": "4s", "recover_within": "120s", "exposure": "assumed", **how,
-        }  # fmt: skip
-        (self.folder / "run.yaml").write_text(json.dumps(experiment))
-        return self._simian("run", "run.yaml", "--json", "--config", "simian.yaml")
-
-    def recover(self) -> int:
-        """The exit code of ``simian recover``."""
-        with self._simian("recover", "--config", "simian.yaml") as command:
-            command.communicate(timeout=280)
-        return command.returncode
-
-    def _simian(self, *words: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "simian", *words],
-            cwd=self.folder,
-            env={**os.environ, "SIMIAN_STATE": str(self.folder / "state")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def journalled(self) -> dict[str, Any]:
-        """The newest run in the journal."""
-        (path,) = (self.folder / "state").rglob("journal.db")
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
-            db.row_factory = sqlite3.Row
-            return dict(db.execute("SELECT * FROM runs ORDER BY started DESC LIMIT 1").fetchone())
-
-    def seen(self) -> dict[str, Any]:
-        """The containers as the engine tells: ids, states, networks, aliases, addresses, MACs; our volumes."""
-        ours = {"label": f"com.docker.compose.project={self.containers.project}"}
-        names = [each["Names"][0].lstrip("/") for each in self.containers.api.containers(all=True, filters=ours)]
-        return {name: self._one(name) for name in sorted(names)} | {"volumes": self.containers.volumes()}
-
-    def _one(self, name: str) -> dict[str, Any]:
-        shape = self.containers.engine.inspect(name)
-        ends = shape["NetworkSettings"]["Networks"]
-        kept = ("IPAMConfig", "Links", "IPAddress", "MacAddress", "DriverOpts", "Gateway")
-        places = {net: {key: end[key] for key in kept} for net, end in ends.items()}
-        aliases = {net: sorted(end["Aliases"] or []) for net, end in ends.items()}
-        return {"id": shape["Id"], "state": shape["State"]["Status"], "places": places, "aliases": aliases}
-
-    def starts(self) -> dict[str, str]:
-        """When each container was started."""
-        return {name: self.containers.engine.inspect(name)["State"]["StartedAt"] for name in self.seen() if "-" in name}
 
 
 @pytest.fixture
 def shop(small_containers: SmallContainers, tmp_path: Path) -> Shop:
     return Shop(small_containers, tmp_path)
-
-
-CLEAN = ("completed", "held", "clean")
-
-
-def told(record: Mapping[str, Any]) -> tuple[str, ...]:
-    return record["outcome"], record["verdict"], record["recovery"]
 
 
 @pytest.mark.timeout(600)

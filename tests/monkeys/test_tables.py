@@ -176,6 +176,16 @@ def test_gorilla_on_a_system_without_zones_says_so() -> None:
         plan("gorilla", topology=flat)
 
 
+def test_zones_of_the_same_name_in_two_regions_are_two_zones() -> None:
+    nodes = [Node(f"web-{region}-{n}", "web", region, "a") for region in ("here", "there") for n in (1, 2)]
+    topology = Topology("twice", tuple(nodes))
+    made = plan("gorilla", topology=topology, zone="a", region="there")
+    assert (targets(made), made.radius) == (["web-there-1", "web-there-2"], Radius.ZONE)
+    assert all(plan("gorilla", seed, topology).radius == Radius.ZONE for seed in range(20))
+    with pytest.raises(UsageError, match="zone a is in here and in there; name the region, too"):
+        plan("gorilla", topology=topology, zone="a")
+
+
 # --- latency
 
 
@@ -305,6 +315,50 @@ def test_with_several_saviours_users_are_spread_over_all_of_them(hard: bool) -> 
     assert shifts(made)[-1][2] == {"east": 0.0, "north": 0.5, "west": 0.5}
 
 
+@pytest.mark.parametrize("many", range(2, 9))
+def test_shares_are_whole_percents_whatever_the_number_and_size_of_the_regions(many: int) -> None:
+    regions = {f"region{n}": ("",) * (n + 1) for n in range(many)}
+    topology = build_memory_world(regions=regions, services=("gateway", "members")).topology
+    for left in regions:
+        made = shifts(plan("kong", topology=topology, region=left, steps="90,66,33,7,0"))
+        assert [len(now) for _, _, now in made] == [many] * 5
+        for _, was, now in made:
+            assert all(abs(share * 100 - round(share * 100)) < 1e-9 for share in now.values())
+            assert all(now[region] >= was[region] for region in regions if region != left)
+        doors = sum(len(zones) for region, zones in regions.items() if region != left)
+        for region in {*regions} - {left}:
+            assert abs(made[-1][2][region] - len(regions[region]) / doors) <= 0.01
+
+
+def test_a_step_that_moves_nobody_is_none() -> None:
+    shares = {"east": {"east": 1.0, "west": 0.0}, "west": {"east": 0.01, "west": 0.99}}
+    made = shifts(plan("kong", topology=replace(TOPOLOGY, shares=shares), region="east", steps="75,0"))
+    assert [(home, now["east"]) for home, _, now in made] == [("east", 0.75), ("east", 0.0), ("west", 0.0)]
+
+
+def test_kong_leaves_only_regions_with_users_and_for_such_as_have_gateways() -> None:
+    nodes = (*THREE.nodes, Node("batch-1", "batch", "backyard"))
+    topology = replace(THREE, nodes=nodes)
+    assert {fault.home for seed in range(50) for fault in plan("kong", seed, topology).faults
+            if isinstance(fault, Shift)} == {"east", "north", "west"}  # fmt: skip
+    assert "backyard" not in shifts(plan("kong", topology=topology, region="east"))[-1][2]
+    assert shifts(plan("kong", topology=topology, region="east", to=" west"))[-1][2]["west"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("east", "to: east is the region to leave; users of east can go to north, west"),
+        ("west,backyard", "to: backyard has no gateway; users of east can go to north, west"),
+        ("nowhere", "no region is called 'nowhere'"),
+    ],
+)
+def test_where_users_cannot_go_is_told(to: str, said: str) -> None:
+    topology = replace(THREE, nodes=(*THREE.nodes, Node("batch-1", "batch", "backyard")))
+    with pytest.raises(UsageError, match=said):
+        plan("kong", topology=topology, region="east", to=to)
+
+
 def test_users_of_other_homes_who_are_served_in_the_region_leave_it_too() -> None:
     shares = {"east": {"east": 1.0, "west": 0.0}, "west": {"east": 0.4, "west": 0.6}}
     made = plan("kong", topology=replace(TOPOLOGY, shares=shares), region="east", steps="50,0")
@@ -364,8 +418,29 @@ def test_one_direction_of_refusal_is_that_of_who_connects() -> None:
         ({"between": "east,south"}, "no region is called 'south'"),
         ({"direction": "east"}, "a direction is both, east->west or west->east"),
         ({"direction": "east->south"}, "a direction is both, east->west or west->east"),
+        ({"between": "rest"}, "one and the rest, like east,rest, or all"),
+        ({"between": "east,west,rest"}, "between names two regions or more"),
+        ({"between": "east,west,east"}, "between names two regions or more"),
     ],
 )
 def test_regions_and_directions_that_are_none_are_named(options: dict[str, str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         plan("split-brain", **options)
+
+
+def test_a_direction_needs_two_sides() -> None:
+    with pytest.raises(UsageError, match="a direction is both where more than two are cut apart, not 'east->west'"):
+        plan("split-brain", topology=THREE, between="all", direction="east->west")
+    made = plan("split-brain", topology=THREE, between="east,rest", how="refuse", direction="rest->east")
+    into = sorted(link.name for link in THREE.links if link.crosses_regions and link.target_region == "east")
+    assert sorted(targets(made)) == into
+
+
+def test_the_die_chooses_a_pair_between_which_there_is_something_to_cut() -> None:
+    spokes = [link for link in THREE.links if "north" in (link.source_region, link.target_region)]
+    topology = replace(THREE, links=tuple(spokes))
+    for seed in range(50):
+        made = plan("split-brain", seed, topology)
+        assert all("north" in target for target in targets(made))
+    with pytest.raises(UsageError, match="no link leads from one of east, north, west to another"):
+        plan("split-brain", topology=replace(THREE, links=()))

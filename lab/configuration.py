@@ -61,12 +61,11 @@ def _data(manifest: Manifest) -> dict[str, Any]:
     def urls(service: str, region: str | None = None, path: str = "") -> dict[str, str]:
         return {node.name: f"http://{node.address}{path}" for node in layout.nodes_of(service, region)}
 
-    of_cassandra = layout.flavour == "docker"
-    stores = {node.name: node.address for node in layout.nodes_of("store")} if of_cassandra else urls("store")
+    is_cassandra = manifest.real.get("store") == "cassandra"
     return {
-        "driver": "cassandra" if of_cassandra else "lab",
+        "driver": "cassandra" if is_cassandra else "lab",
         "write": {region: list(urls("gateway", region).values()) for region in REGIONS},
-        "stores": stores,
+        "stores": {node.name: node.address for node in layout.nodes_of("store")} if is_cassandra else urls("store"),
         "caches": {node.name: node.address for node in layout.nodes_of("cache")},
         "members": urls("members"),
         "queues": urls("queue", path=_QUEUE),

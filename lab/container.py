@@ -92,6 +92,7 @@ def context_of(told: Told, name: str, folder: Path) -> NodeContext:
         incarnation=Identity.own().text,
         log=logging.getLogger(name),
         options=Options.of(name, manifest.changes),
+        real=manifest.real,
     )
 
 

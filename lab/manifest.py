@@ -122,8 +122,9 @@ class Process:
 class Manifest:
     """The lab as it is; ``processes`` by the name of the node, ``rate`` in users' requests a second.
 
-    ``real``: the programs in the place of stand-ins, by the name of the part (``toxiproxy``). ``weakness``: the name of
-    the one it was built with, and ``changes`` to the options of its nodes that make it; both empty in a healthy lab.
+    ``real``: the programs in the place of stand-ins, by the name of the part (``toxiproxy``). With
+    ``{"store": "cassandra"}`` the stores are Cassandra nodes, whoever runs them. ``weakness``: the name of the one it
+    was built with, and ``changes`` to the options of its nodes that make it; both empty in a healthy lab.
     ``engine``: the URL of the Docker engine that runs its containers, ``feed``: where that publishes the users' feed;
     both empty for a lab of processes.
     """

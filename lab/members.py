@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -18,10 +18,11 @@ from .calls import Callee, Caller, nearest_first
 from .http import HttpError, Pool, Request, Response, json_response
 from .members_caches import FRESH_S, Caches, packed
 from .members_invalidation import QUEUE, Announcement, Announcer, Invalidator
-from .members_store import HastyStoreClient, StoreClient, StoreDown, value_or_default
+from .members_store import PATIENT_S, TRY_S, Hastily, HttpStore, InTurn, StoreClient, StoreDown, value_or_default
 from .members_warming import Warming
 from .members_work import RETRY_AFTER, Work
 from .node import NodeContext
+from .options import Options
 from .service import Service
 from .sqs import Sqs
 from .trace import REGION, SERVED_BY, SESSION, Trace
@@ -212,10 +213,19 @@ def _stores(context: NodeContext) -> list[Callee]:
 
 
 def _store_client(context: NodeContext, caller: Caller) -> StoreClient:
-    callees, options = nearest_first(_stores(context), context.spec.zone), context.options
-    if options.asks_again:
-        return HastyStoreClient(caller, callees, times=options.asks_again)
-    return StoreClient(caller, callees, gives_up=options.gives_up)
+    """The client of the store that the manifest names: a real Cassandra, else our stand-in."""
+    options = context.options
+    try_s = TRY_S if options.gives_up else PATIENT_S
+    if context.real.get("store") == "cassandra":
+        from .members_cassandra import CassandraStore, ring_of
+
+        ring = ring_of(context)
+        return CassandraStore(caller, _asking(ring.callees, options), ring, try_s=try_s)
+    return HttpStore(caller, _asking(nearest_first(_stores(context), context.spec.zone), options), try_s=try_s)
+
+
+def _asking(callees: Sequence[Callee], options: Options) -> InTurn:
+    return Hastily(callees, times=options.asks_again) if options.asks_again else InTurn(callees)
 
 
 async def serve(context: NodeContext) -> None:
@@ -238,8 +248,10 @@ async def serve(context: NodeContext) -> None:
         async with await service.listen(), asyncio.TaskGroup() as tasks:
             for loop in (announcer.run(), invalidator.run(), caches.catch_up(), caches.look_again()):
                 tasks.create_task(loop)
+            await store.open()
             await Warming(store, own[0], spec.name).run()
             service.ready = True
     finally:
         await caches.aclose()
+        await store.aclose()
         await pool.aclose()

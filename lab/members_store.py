@@ -1,12 +1,15 @@
-"""The store as a members node sees it: its region's nodes, own zone first, each for a short while, then the next."""
+"""The store as a members node sees it: its region's nodes, own zone first, each for a short while, then the next.
+
+There are two: our stand-in over HTTP, here, and a real Cassandra (``members_cassandra``).
+"""
 
 import asyncio
 import json
-from collections.abc import Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 from zlib import crc32
 
@@ -17,10 +20,16 @@ from .trace import Trace
 TRY_S = 0.2
 PATIENT_S = 60.0  # of a client that does not give up
 DEEP_TRY_S = 2.0
+T = TypeVar("T")
+Ask = Callable[[Callee], Coroutine[Any, Any, T]]  # of one node; raises HttpError, Declined
 
 
 class StoreDown(Exception):
     """No store node of the region answered with a quorum."""
+
+
+class Declined(Exception):
+    """A store node answered that it cannot serve this now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +40,128 @@ class Found:
     timestamp_us: int
 
 
-class StoreClient:
-    """Reads and writes at LOCAL_QUORUM. Every request may be made twice: a write carries its own time."""
+class StoreClient(Protocol):
+    """Reads and writes at LOCAL_QUORUM. Every request may be made twice: a write carries its own time.
 
-    def __init__(self, caller: Caller, callees: Sequence[Callee], *, gives_up: bool = True) -> None:
-        self._caller, self._callees = caller, list(callees)
-        self._try_s = TRY_S if gives_up else PATIENT_S
-        self._health = Health()
+    ``trace`` gets a hop for each call, named after the node that was asked to coordinate it.
+    """
+
+    async def open(self) -> None:
+        """Return once it can be asked, however long that takes."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of all connections that are its own."""
+        ...
 
     async def get(self, key: str, trace: Trace) -> Found:
-        """The value of a key. Raises StoreDown."""
+        """The value of a key. Raises StoreDown, Malformed."""
+        ...
+
+    async def get_many(self, keys: Sequence[str], trace: Trace, timeout_s: float) -> dict[str, Found]:
+        """The values of many keys; those that were never written are left out. Raises StoreDown, Malformed."""
+        ...
+
+    async def recent(self, limit: int, trace: Trace, timeout_s: float) -> list[str]:
+        """Keys lately written, the last one first. Raises StoreDown, Malformed."""
+        ...
+
+    async def put(self, key: str, value: Any, timestamp_us: int, trace: Trace) -> bool:
+        """Write; done when a quorum has it. False: a newer one was there already, and stays. Raises StoreDown."""
+        ...
+
+    async def probe(self, trace: Trace) -> bool:
+        """Whether the nearest store node answers with a quorum, however slowly."""
+        ...
+
+
+class InTurn:
+    """Asks the nodes one after the other, those that hung lately last, until one serves."""
+
+    def __init__(self, callees: Sequence[Callee]) -> None:
+        self.callees = list(callees)
+        self._health = Health()
+
+    async def first(self, ask: Ask[T], trace: Trace) -> T:
+        """What the first that serves comes to. Raises StoreDown."""
+        last = "none was tried"
+        for callee in self._health.ordered(self.callees):
+            try:
+                answer = await ask(callee)
+            except HttpError as error:
+                self._health.bad(callee.name)
+                last = f"{callee.name}: {error}"
+                continue
+            except Declined as error:
+                self._health.good(callee.name)
+                last = f"{callee.name} {error}"
+                continue
+            self._health.good(callee.name)
+            return answer
+        raise StoreDown(f"no store node of the region could serve; the last: {last}")
+
+
+class Hastily(InTurn):
+    """Asks the nearest; makes a call that was answered with an error anew, at all nodes and ``times`` at once.
+
+    Nobody takes back what was asked: every call is worked on, whether anyone waits for it or not. That is a storm.
+    """
+
+    def __init__(self, callees: Sequence[Callee], *, times: int) -> None:
+        super().__init__(callees)
+        self._times = times
+
+    async def first(self, ask: Ask[T], trace: Trace) -> T:
+        """What the first that serves comes to. Raises StoreDown."""
+        with suppress(HttpError, Declined):
+            return await ask(self.callees[0])
+        again = list(islice(cycle(self.callees), self._times))
+        asked = {asyncio.get_running_loop().create_task(ask(callee)): callee for callee in again}
+        for task in asked:
+            task.add_done_callback(_heard_of)
+        answer = await _first_good(asked)
+        for task, callee in asked.items():
+            if not task.done():
+                trace.started(callee.name)
+        return answer
+
+
+def _heard_of(task: "asyncio.Task[Any]") -> None:
+    """Though nobody may wait for it any longer."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def _first_good(asked: "Collection[asyncio.Task[T]]") -> T:
+    """What the first that ends without an error comes to. Raises StoreDown."""
+    waiting = set(asked)
+    while (good := _good(asked)) is None:
+        if not waiting:
+            raise StoreDown("no store node of the region could serve, however often it was asked")
+        _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    return good.result()
+
+
+def _good(asked: "Iterable[asyncio.Task[T]]") -> "asyncio.Task[T] | None":
+    """The first that has ended without an error, of those that have."""
+    return next((task for task in asked if task.done() and task.exception() is None), None)
+
+
+class HttpStore:
+    """Our stand-in, over HTTP."""
+
+    def __init__(self, caller: Caller, asking: InTurn, *, try_s: float = TRY_S) -> None:
+        """``asking``: in which order, and how often; ``try_s``: how long one node is given."""
+        self._caller, self._asking, self._try_s = caller, asking, try_s
+
+    async def open(self) -> None:
+        """At once: it connects when it calls."""
+
+    async def aclose(self) -> None:
+        """Nothing: its connections are the caller's."""
+
+    async def get(self, key: str, trace: Trace) -> Found:
+        """The value of a key. Raises StoreDown, Malformed."""
         shape = _json(await self._ask(trace, "GET", _path(key)))
         return Found(shape.get("value"), int(shape.get("timestamp_us") or 0))
 
@@ -64,72 +185,23 @@ class StoreClient:
 
     async def probe(self, trace: Trace) -> bool:
         """Whether the nearest store node answers with a quorum, however slowly."""
+        nearest = self._asking.callees[0]
         try:
-            answer = await self._caller.call(trace, self._callees[0], "GET", "/kv/deep", timeout_s=DEEP_TRY_S)
+            answer = await self._caller.call(trace, nearest, "GET", "/kv/deep", timeout_s=DEEP_TRY_S)
         except HttpError:
             return False
         return answer.status in (200, 404)
 
     async def _ask(self, trace: Trace, method: str, path: str, body: bytes = b"", timeout_s: float = 0.0) -> Response:
         """The first answer below 500; ``timeout_s``: for each node, 0 for the usual. Raises StoreDown."""
-        last = "none was tried"
-        for callee in self._health.ordered(self._callees):
-            try:
-                answer = await self._caller.call(
-                    trace, callee, method, path, body=body, timeout_s=timeout_s or self._try_s
-                )
-            except HttpError as error:
-                self._health.bad(callee.name)
-                last = f"{callee.name}: {error}"
-                continue
-            self._health.good(callee.name)
-            if answer.status < 500:
-                return answer
-            last = f"{callee.name} answered {answer.status}"
-        raise StoreDown(f"no store node of the region could serve; the last: {last}")
 
+        async def ask(callee: Callee) -> Response:
+            answer = await self._caller.call(trace, callee, method, path, body=body, timeout_s=timeout_s or self._try_s)
+            if answer.status >= 500:
+                raise Declined(f"answered {answer.status}")
+            return answer
 
-class HastyStoreClient(StoreClient):
-    """One that makes a call which was answered with an error anew, at all nodes and ``times`` at once.
-
-    Nobody takes back what was asked: every call is worked on, whether anyone waits for it or not. That is a storm.
-    """
-
-    def __init__(self, caller: Caller, callees: Sequence[Callee], *, times: int) -> None:
-        super().__init__(caller, callees)
-        self._times = times
-
-    async def _ask(self, trace: Trace, method: str, path: str, body: bytes = b"", timeout_s: float = 0.0) -> Response:
-        def call(callee: Callee) -> Coroutine[Any, Any, Response]:
-            return self._caller.call(trace, callee, method, path, body=body, timeout_s=timeout_s or self._try_s)
-
-        with suppress(HttpError):
-            answer = await call(self._callees[0])
-            if answer.status < 500:
-                return answer
-        again = list(islice(cycle(self._callees), self._times))
-        asked = {asyncio.get_running_loop().create_task(call(callee)): callee for callee in again}
-        answer = await _first_good(asked)
-        for task, callee in asked.items():
-            if not task.done():
-                trace.started(callee.name)
-        return answer
-
-
-async def _first_good(asked: "Collection[asyncio.Task[Response]]") -> Response:
-    """The first answer below 500. Raises StoreDown."""
-    waiting = set(asked)
-    while (answer := _good(asked)) is None:
-        if not waiting:
-            raise StoreDown("no store node of the region could serve, however often it was asked")
-        _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    return answer
-
-
-def _good(asked: "Iterable[asyncio.Task[Response]]") -> Response | None:
-    """The first answer below 500 of those that have come."""
-    ended = [task for task in asked if task.done() and task.exception() is None]
-    return next((task.result() for task in ended if task.result().status < 500), None)
+        return await self._asking.first(ask, trace)
 
 
 def value_or_default(key: str, found: Found) -> Any:

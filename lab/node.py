@@ -19,8 +19,8 @@ import shlex
 import signal
 import sys
 import zlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class NodeContext:
 
     ``folder`` is its own, exists, and is kept over restarts. ``token`` guards its admin and fault API.
     ``seed`` differs from node to node. ``incarnation`` is ``<pid>-<start_time>`` for ``x-lab-incarnation``.
+    ``real`` is the manifest's: what stands in the place of stand-ins.
     """
 
     spec: NodeSpec
@@ -59,6 +60,7 @@ class NodeContext:
     incarnation: str
     log: logging.Logger
     options: Options = HEALTHY
+    real: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(service: str) -> Serve:
@@ -71,7 +73,7 @@ def load(service: str) -> Serve:
 def being(manifest: Manifest, service: str) -> Be:
     """How to be a node of this service: the lab's own program, or the real one that the manifest names."""
     for name, program in manifest.real.items():
-        if PARTS[name].service == service:
+        if name in PARTS and PARTS[name].service == service:
             module = importlib.import_module(f".{PARTS[name].module}", __package__)
             return partial(become, partial(module.command, program))
     return partial(run, load(service))
@@ -88,6 +90,7 @@ def context_of(manifest: Manifest, name: str) -> NodeContext:
         incarnation=Identity.own().text,
         log=logging.getLogger(name),
         options=Options.of(name, manifest.changes),
+        real=manifest.real,
     )
 
 

@@ -58,6 +58,7 @@ LAYERS: list[set[str]] = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 DRIVER_FOLDERS = {"platforms", "networks", "steering", "requests", "data", "observers"}
 CLIENTS = {
+    "cassandra": {"simian/data/cassandra.py", "lab/members_cassandra.py"},  # two, as the lab imports nothing of simian
     "docker": {"simian/platforms"},
     "toxiproxy": {"simian/networks"},
     "sqlalchemy": {"simian/history", "simian/probes/sql.py"},  # our own books, and other people's

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from simian.data.memcached import items
@@ -35,6 +35,18 @@ _KEY = re.compile(r"[A-Za-z0-9._@-]{1,100}")
 _DEPTHS = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]  # taken is not yet done
 _QUEUE_CALL = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "AmazonSQS.GetQueueAttributes"}
 T = TypeVar("T")
+
+
+class Store(Protocol):
+    """A node that keeps a replica, asked by a monotonic time. Raises Unreachable, TimedOut, DriverError."""
+
+    def rows(self, keys: Sequence[str], ends: float) -> Mapping[str, Cell]:
+        """Its own rows of these keys (``progress:<key>`` of each); keys that it lacks are left out."""
+        ...
+
+    def hints(self, ends: float) -> int:
+        """What it keeps for others who have not been told yet."""
+        ...
 
 
 class Refusal(DriverError):
@@ -68,7 +80,7 @@ class Places:
     """Where everything is. The ``url`` of a queue is also its name in the protocol."""
 
     write: Mapping[str, Sequence[Place]]
-    stores: Mapping[str, Place]
+    stores: Mapping[str, Store]
     caches: Mapping[str, Place]
     members: Mapping[str, Place]
     queues: Mapping[str, Place]
@@ -110,7 +122,7 @@ class LabData:
 
     def replicas(self, keys: Sequence[str]) -> Mapping[str, Mapping[str, Cell]]:
         """Every store node's own rows, side by side. Raises Unreachable or TimedOut for one that is silent."""
-        return self._each(self._places.stores, lambda place, ends: _rows(place, keys, ends))
+        return self._each(self._places.stores, lambda store, ends: store.rows(keys, ends))
 
     def caches(self, keys: Sequence[str]) -> Mapping[str, Mapping[str, Cell]]:
         """Every cache's own items, side by side. Raises Unreachable or TimedOut for one that is silent."""
@@ -119,17 +131,15 @@ class LabData:
     def backlog(self) -> Mapping[str, int]:
         """Hints of stores, announcements of members, messages of queues; silent nodes are left out. Bounded."""
         ends = time.monotonic() + BACKLOG_S
-        kinds = (("hints", self._places.stores, _hints), ("announcements", self._places.members, _announcements))
-        looks = {
-            f"{kind} {name}": partial(look, place, ends)
-            for kind, places, look in (*kinds, ("messages", self._places.queues, _depth))
-            for name, place in places.items()
-        }
+        places = self._places
+        looks = {f"hints {name}": partial(store.hints, ends) for name, store in places.stores.items()}
+        looks |= {f"announcements {name}": partial(_announcements, at, ends) for name, at in places.members.items()}
+        looks |= {f"messages {name}": partial(_depth, at, ends) for name, at in places.queues.items()}
         return {name: told for name, told in _side_by_side(looks).items() if not isinstance(told, DriverError)}
 
     @staticmethod
     def _each(
-        places: Mapping[str, Place], look: Callable[[Place, float], Mapping[str, Cell]]
+        places: Mapping[str, T], look: Callable[[T, float], Mapping[str, Cell]]
     ) -> Mapping[str, Mapping[str, Cell]]:
         ends = time.monotonic() + READ_S
         found = _side_by_side({name: partial(look, place, ends) for name, place in places.items()})
@@ -182,18 +192,31 @@ def _query(key: str, value: str, at_us: int) -> str:
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def _rows(place: Place, keys: Sequence[str], ends: float) -> dict[str, Cell]:
-    found: dict[str, Cell] = {}
-    for start in range(0, len(keys), BATCH):
-        batch = [PREFIX + key for key in keys[start : start + BATCH]]
-        body = json.dumps({"get": batch, "put": []}).encode()
-        with _understood(place):
-            rows = json.loads(place.fetch("POST", "/replicas", body, ends=ends))["got"]
-            found |= {row[0].removeprefix(PREFIX): _cell(row[1], row[2]) for row in rows if row is not None}
-    return found
+@dataclass(frozen=True, slots=True)
+class HttpStore:
+    """A node of our stand-in."""
+
+    place: Place
+
+    def rows(self, keys: Sequence[str], ends: float) -> Mapping[str, Cell]:
+        """As its replica has them."""
+        found: dict[str, Cell] = {}
+        for start in range(0, len(keys), BATCH):
+            batch = [PREFIX + key for key in keys[start : start + BATCH]]
+            body = json.dumps({"get": batch, "put": []}).encode()
+            with understood(self.place.name):
+                rows = json.loads(self.place.fetch("POST", "/replicas", body, ends=ends))["got"]
+                found |= {row[0].removeprefix(PREFIX): cell(row[1], row[2]) for row in rows if row is not None}
+        return found
+
+    def hints(self, ends: float) -> int:
+        """Rows that its peers have not been told of."""
+        with understood(self.place.name):
+            return sum(json.loads(self.place.fetch("GET", "/admin/hints", ends=ends))["hints"].values())
 
 
-def _cell(text: str | None, at_us: int) -> Cell:
+def cell(text: str | None, at_us: int) -> Cell:
+    """Of a row's value, which is JSON text. Raises ValueError."""
     return Cell(None if text is None else _title(json.loads(text)), at_us)
 
 
@@ -221,20 +244,15 @@ def _item(value: bytes) -> Cell:
 # --- what waits -----------------------------------------------------------------------------------------------------
 
 
-def _hints(place: Place, ends: float) -> int:
-    with _understood(place):
-        return sum(json.loads(place.fetch("GET", "/admin/hints", ends=ends))["hints"].values())
-
-
 def _announcements(place: Place, ends: float) -> int:
-    with _understood(place):
+    with understood(place.name):
         return int(json.loads(place.fetch("GET", "/headroom", ends=ends))["announcements_waiting"])
 
 
 def _depth(place: Place, ends: float) -> int:
     body = json.dumps({"QueueUrl": place.url, "AttributeNames": _DEPTHS}).encode()
     try:
-        with _understood(place):
+        with understood(place.name):
             told = json.loads(place.fetch("POST", "/", body, ends=ends))["Attributes"]
             return sum(int(told[name]) for name in _DEPTHS)
     except Refusal as error:
@@ -244,12 +262,12 @@ def _depth(place: Place, ends: float) -> int:
 
 
 @contextmanager
-def _understood(place: Place) -> Iterator[None]:
+def understood(who: str) -> Iterator[None]:
     """Turns what an answer that makes no sense leads to into a DriverError."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        text = f"{place.name} answered what makes no sense here ({error!r}); is it what the configuration says?"
+        text = f"{who} answered what makes no sense here ({error!r}); is it what the configuration says?"
         raise DriverError(text) from error
 
 
@@ -269,7 +287,7 @@ class _Reader:
         self.problems.append(f"data.{key} is {value!r:.80}; it must map names to addresses")
         return {}
 
-    def places(self, settings: Mapping[str, Any], key: str, read: "Callable[[str, str], Place]") -> dict[str, Place]:
+    def places(self, settings: Mapping[str, Any], key: str, read: Callable[[str, str], T]) -> dict[str, T]:
         """The places of one key by name, each address read by ``read``."""
         named = self.mapping(settings, key).items()
         found = {name: self.place(f"data.{key}.{name}", str(name), at, read) for name, at in named}
@@ -291,7 +309,7 @@ class _Reader:
             found[region] = [place for place in places if place is not None]
         return found
 
-    def place(self, where: str, name: str, at: object, read: "Callable[[str, str], Place]") -> Place | None:
+    def place(self, where: str, name: str, at: object, read: Callable[[str, str], T]) -> T | None:
         """The place at an address; ``None``, and a problem more, when it is none."""
         try:
             return read(name, at if isinstance(at, str) else repr(at))
@@ -309,23 +327,31 @@ def _queue(name: str, url: str) -> Place:
 
 
 def _memcached(name: str, address: str) -> Place:
+    return Place(name, address, Service(*host_and_port(address, "127.0.0.1:11211")))
+
+
+def host_and_port(address: str, like: str) -> tuple[str, int]:
+    """Of ``host:port``. Raises ValueError."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
-        raise ValueError(f"{address!r} is no address; it must be like 127.0.0.1:11211")
-    return Place(name, address, Service(host, int(port)))
+        raise ValueError(f"{address!r} is no address; it must be like {like}")
+    return host, int(port)
 
 
-def from_settings(settings: Mapping[str, Any], shared: dict[str, Any]) -> LabData:
-    """The driver of the section ``data:``. Raises UsageError with every problem at once."""
+def data_from(settings: Mapping[str, Any], store_at: Callable[[str, str], Store], own: Sequence[str] = ()) -> LabData:
+    """The driver of a section ``data:`` whose stores ``store_at`` makes, of name and address (ValueError: none).
+
+    ``own``: keys that are not common to such drivers. Raises UsageError with every problem at once.
+    """
     reader = _Reader()
     places = Places(
         write=reader.gateways(settings),
-        stores=reader.places(settings, "stores", _over_http),
+        stores=reader.places(settings, "stores", store_at),
         caches=reader.places(settings, "caches", _memcached),
         members=reader.places(settings, "members", _over_http),
         queues=reader.places(settings, "queues", _queue),
     )
-    known = ["driver", *Places.__dataclass_fields__]
+    known = ["driver", *Places.__dataclass_fields__, *own]
     unknown = [key for key in settings if key not in known]
     reader.problems += [f"data.{key} is unknown; there are: {', '.join(known)}" for key in unknown]
     missing = [key for key in ("write", "stores") if not settings.get(key)]
@@ -333,3 +359,8 @@ def from_settings(settings: Mapping[str, Any], shared: dict[str, Any]) -> LabDat
     if reader.problems:
         raise UsageError(reader.problems)
     return LabData(places)
+
+
+def from_settings(settings: Mapping[str, Any], shared: dict[str, Any]) -> LabData:
+    """The driver of the section ``data:``. Raises UsageError with every problem at once."""
+    return data_from(settings, lambda name, url: HttpStore(_over_http(name, url)))

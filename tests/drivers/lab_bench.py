@@ -2,24 +2,38 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from simian_lab import control as lab_control
-from simian_lab.layout import REGIONS
+from simian_lab.layout import REGIONS, Layout
 
 from simian.clock import SystemClock
 from simian.config import load_config
 from simian.drivers import build_world
+from simian.errors import DriverError
+from simian.world import World
 
-from .conftest import until
+from .conftest import PATIENCE_S, until
 
 MARK = "simian.k7f3.1"
 NOT_NEEDED = frozenset({"dns", "users"})
 
 
+class Lab(Protocol):
+    """One for all tests, and the world that its own simian.yaml tells of."""
+
+    layout: Layout
+    world: World
+    patience_s: float
+    is_slow: bool  # so that its front door may not acknowledge at the first try, though all is well
+
+
 class RunningLab:
-    """One lab for all tests, and the world that its own simian.yaml tells of."""
+    """One of processes and stand-ins."""
+
+    patience_s = PATIENCE_S
+    is_slow = False
 
     def __init__(self, folder: Path) -> None:
         manifest = lab_control.up(folder, held=NOT_NEEDED)
@@ -32,8 +46,9 @@ class RunningLab:
 class LabBench:
     """The lab, whole before and after."""
 
-    def __init__(self, lab: RunningLab) -> None:
+    def __init__(self, lab: Lab) -> None:
         self._world, self.data = lab.world, lab.world.data
+        self._patience_s, self._is_slow = lab.patience_s, lab.is_slow
         self.stores = {region: [node.name for node in lab.layout.nodes_of("store", region)] for region in REGIONS}
         self.caches = {region: [node.name for node in lab.layout.nodes_of("cache", region)] for region in REGIONS}
         crossing = [link.name for link in lab.layout.links if link.source_region != link.target_region]
@@ -43,8 +58,21 @@ class LabBench:
     def now_us(self) -> int:
         return int(self._world.clock.now() * 1e6)
 
+    def write(self, region: str, key: str, value: str, at_us: int) -> None:
+        if not self._is_slow:
+            self.data.write(region, key, value, at_us)
+            return
+        self.until(lambda: self._acknowledged(region, key, value, at_us), f"{region} acknowledges {value}")
+
+    def _acknowledged(self, region: str, key: str, value: str, at_us: int) -> bool:
+        try:
+            self.data.write(region, key, value, at_us)
+        except DriverError:
+            return False
+        return True
+
     def until(self, condition: Callable[[], Any], what: str) -> Any:
-        return until(condition, what)
+        return until(condition, what, self._patience_s)
 
     def cut(self) -> None:
         for link in self._readings:
@@ -65,14 +93,14 @@ class LabBench:
     def start(self, node: str) -> None:
         self._world.platform.resume(node)
         self._world.platform.start(node)
-        until(lambda: self._world.platform.ready(node), f"{node} is ready")
+        self.until(lambda: self._world.platform.ready(node), f"{node} is ready")
 
     def restore(self) -> None:
         """Make all whole again, nothing waiting."""
         self.mend()
         for node in self._hurt:
             self.start(node)
-        until(lambda: not any(self.data.backlog().values()), "nothing waits")
+        self.until(lambda: not any(self.data.backlog().values()), "nothing waits")
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,10 @@ import json
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from simian_lab.http import Pool, Response
@@ -48,8 +49,16 @@ def _free(node: NodeSpec) -> bool:
 class Services:
     """Nodes that run as tasks; ``ask`` is a client of theirs."""
 
-    def __init__(self, layout: Layout, folder: Path, changes: Changes = HEALTHY_LAB) -> None:
-        self.layout, self.folder, self.changes = layout, folder, changes
+    def __init__(
+        self,
+        layout: Layout,
+        folder: Path,
+        changes: Changes = HEALTHY_LAB,
+        real: Mapping[str, str] = MappingProxyType({}),
+        patience_s: float = DEADLINE_S,
+    ) -> None:
+        self.layout, self.folder, self.changes, self.real = layout, folder, changes, real
+        self._patience_s = patience_s
         self.pool = Pool()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -60,10 +69,11 @@ class Services:
             folder = self.folder / name
             folder.mkdir(exist_ok=True)
             options = Options.of(name, self.changes)
-            context = NodeContext(spec, self.layout, folder, TOKEN, 1, "7-7", logging.getLogger(name), options)
+            log = logging.getLogger(name)
+            context = NodeContext(spec, self.layout, folder, TOKEN, 1, "7-7", log, options, self.real)
             self._tasks[name] = asyncio.create_task(load(spec.service)(context))
         for name in names:
-            await eventually(lambda name=name: self._ready(name))  # type: ignore[misc]
+            await eventually(lambda name=name: self._ready(name), self._patience_s)  # type: ignore[misc]
 
     async def _ready(self, name: str) -> bool:
         if self._tasks[name].done():
@@ -79,6 +89,10 @@ class Services:
             return (await self.pool.request(spec.host, port, "GET", path)).status == 200
         except Exception:
             return False
+
+    def has(self, name: str) -> bool:
+        """Whether it was started and not ended."""
+        return name in self._tasks
 
     async def stop(self, *names: str) -> None:
         """End these."""
@@ -130,15 +144,15 @@ async def running(layout: Layout, folder: Path, *names: str, changes: Changes = 
         await services.close()
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until it holds; fails after ``DEADLINE_S``."""
-    until = time.monotonic() + DEADLINE_S
+async def eventually(condition: Callable[[], Awaitable[bool]], patience_s: float = DEADLINE_S) -> None:
+    """Wait until it holds; fails after ``patience_s``."""
+    until = time.monotonic() + patience_s
     while time.monotonic() < until:
         if await condition():
             return
         with suppress(TimeoutError):
             await asyncio.sleep(0.02)
-    raise AssertionError(f"did not come true within {DEADLINE_S:g} s")
+    raise AssertionError(f"did not come true within {patience_s:g} s")
 
 
 def of_region(layout: Layout, region: str, *services: str) -> list[str]:

@@ -16,7 +16,7 @@ import pytest
 
 from ..real_parts import part_missing
 
-PATIENCE_S = 240.0  # the first start of a Cassandra on a busy machine
+PATIENCE_S = 600.0  # the first start of a Cassandra on a busy machine
 
 STOP_PATIENCE_S = 60.0
 

@@ -130,7 +130,7 @@ def _cql(container: Container, query: str) -> bytes:
     return answer
 
 
-@pytest.mark.timeout(900)  # it starts twice, which is a minute on a calm machine
+@pytest.mark.timeout(1500)  # it starts twice, which is a minute on a calm machine
 def test_cassandra_stands_where_it_is_told_to_and_keeps_rows_over_a_restart(containers: Containers) -> None:
     told = {
         "CASSANDRA_DC": "east",

@@ -4,6 +4,11 @@
 set -euo pipefail
 [ $# -gt 0 ] && [ "${1#-}" = "$1" ] || set -- postgres "$@"
 [ "$1" = postgres ] || exec "$@"
+for word in "$@"; do
+  case "$word" in
+    --version | -V | --help | '-?' | --describe-config | -C) exec "$@" ;;
+  esac
+done
 if [ "$(id -u)" = 0 ]; then
   install -d -m 700 -o postgres "$PGDATA"
   find "$PGDATA" ! -user postgres -exec chown postgres:postgres {} +

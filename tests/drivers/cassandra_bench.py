@@ -106,6 +106,8 @@ class LabOnCassandra:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.layout = layout = small(free_layout())
+        # The supervisor's own address, as it would: so nobody takes this lab's number.
+        stack.enter_context(socket.create_server((layout.control_host, layout.control_port)))
         loop, services = _Thread(), Services(layout, folder, real=REAL, patience_s=PATIENCE_S / 2)
         stack.callback(loop.end)
         stack.callback(lambda: loop.do(services.close()))

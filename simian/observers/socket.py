@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from simian.errors import Unsupported
 from simian.observers.attempt import CHUNK_B, PORTS, Attempt, Closed, Garbled, Reader, told
+from simian.observers.database_question import ask_postgres, ask_redis
 from simian.observers.dns_question import addresses, ask_dns, question
 from simian.observers.http_question import ask_as_user, ask_http
 from simian.topology import Link, Node
@@ -115,13 +116,15 @@ ASK: Mapping[str, Callable[[Attempt], str]] = {
     "https": ask_http,
     "memcached": _ask_memcached,
     "dns": ask_dns,
+    "postgres": ask_postgres,
+    "redis": ask_redis,
     "tcp": _ask_tcp,
 }
 
 
 def parsed(what: str, address: str) -> SplitResult:
     """The address as parts. Raises Unsupported for one that cannot be asked."""
-    forms = "http://host:port/path, memcached://host:port, dns://host:port/name, tcp://host:port"
+    forms = "http://host:port/path, dns://host:port/name, memcached, redis, postgres or tcp://host:port"
     if not address:
         raise Unsupported(f"{what} has no address to ask; give it one, such as {forms}")
     try:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path as FilePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
@@ -84,6 +84,7 @@ class Config(Part):
     plugins: Annotated[tuple[Name, ...], Many] = ()
     steady_state: Annotated[tuple[CheckPart, ...], Many] = ()
     abort: Annotated[tuple[AbortPart, ...], Many] = ()
+    exposure: Literal["required", "assumed"] = "required"
     monkeys: dict[str, dict[str, Any]] = Field(default_factory=dict)
     _folder: FilePath = PrivateAttr(default=FilePath("."))
 
@@ -102,6 +103,7 @@ class Config(Part):
             "guards": [_absolute(guard.model_dump(exclude_none=True), self._folder) for guard in self.guards],
             "users_feed": self.users.feed if self.users else None,
             "plugins": list(self.plugins),
+            "exposure": self.exposure,
         }
 
 

@@ -57,7 +57,7 @@ class Experiment(Part):
     recover_within_s: Duration = Field(60.0, alias="recover_within")
     radius: Radius | None = None
     verify: Annotated[tuple[Literal["nothing lost", "nothing stale", "converged"], ...], Many] = ()
-    exposure: Literal["required", "assumed"] = "required"
+    exposure: Literal["required", "assumed"] | None = None  # else as the configuration has it
     tags: Annotated[tuple[Name, ...], Many] = ()
 
     @model_validator(mode="after")
@@ -98,10 +98,10 @@ class Experiment(Part):
             "baseline_s": self.baseline_s,
             "recover_within_s": self.recover_within_s,
             "radius": self.radius or "system",
-            "exposure": self.exposure,
             "verify": list(self.verify),
             "checks": [*own, *(check for check in checks if check["name"] not in named)],
         }
+        said |= {"exposure": self.exposure} if self.exposure else {}
         return said | ({"aborts": [abort.to_json() for abort in self.aborts]} if self.abort else {})
 
 

@@ -15,7 +15,7 @@ Common to all drivers:
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from simian_filters.distribution import Distribution
 from simian_filters.rules import Rule as Rule  # one shape of a request fault, here and inside the services
@@ -274,6 +274,24 @@ class Data(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A caller's connections: ``through`` the proxy or ``past`` it. ``leads``: addresses its name for the target has.
+
+    Connections that have just ended are counted while the kernel remembers them. ``proxy``: the proxy's addresses.
+    """
+
+    through: int
+    past: int
+    leads: tuple[str, ...]
+    proxy: tuple[str, ...]
+
+    @property
+    def led_past(self) -> bool:
+        """Whether the target's name leads anywhere but to the proxy."""
+        return bool(set(self.leads) - set(self.proxy))
+
+
 class Observer(Protocol):
     """Looks from outside, by other means than the drivers that write."""
 
@@ -291,6 +309,15 @@ class Observer(Protocol):
 
     def exchange(self, link: Link, *, timeout_s: float = 1.0, size_b: int = 0) -> Exchange:
         """Send across the link as its source would; with ``size_b`` fetch about so many bytes (for throttles)."""
+        ...
+
+
+@runtime_checkable
+class SeesWays(Protocol):
+    """What an observer may be able to see besides: which way a caller's connections go. It touches nothing."""
+
+    def way(self, link: Link, proxy: str, port: int) -> Mapping[str, Way]:
+        """By node of the link's source. ``proxy``: the node that should carry it; ``port``: where it listens for it."""
         ...
 
 

@@ -27,6 +27,25 @@ MOST_DEPTH = 32
 Path = tuple[str | int, ...]
 Place = tuple[int, int]
 
+
+@dataclass(frozen=True)
+class Dialect:
+    """What a file may have beyond plain YAML: these tags (a value is then ``Tagged``), and merge keys (``<<``)."""
+
+    tags: frozenset[str] = frozenset()
+    merges: bool = False
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A value that stood under a tag of the dialect."""
+
+    tag: str
+    value: Any
+
+
+PLAIN = Dialect()
+
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}|0x[0-9a-fA-F]{1,14}|0o[0-7]{1,18}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS: dict[str, object] = {
@@ -55,14 +74,14 @@ class Document:
         return f"{self.name}:{self.line(path)}: {key}: {what}" if key else f"{self.name}:{self.line(path)}: {what}"
 
 
-def load_yaml(path: FilePath) -> Document:
+def load_yaml(path: FilePath, dialect: Dialect = PLAIN) -> Document:
     """The file's mapping. Raises UsageError with every problem."""
-    return parse_yaml(_text(path), str(path))
+    return parse_yaml(load_text(path), str(path), dialect)
 
 
-def parse_yaml(text: str, name: str) -> Document:
+def parse_yaml(text: str, name: str, dialect: Dialect = PLAIN) -> Document:
     """The mapping in this text; ``name`` is said in problems. Raises UsageError with every problem."""
-    reading = _Reading(name)
+    reading = _Reading(name, dialect)
     try:
         with warnings.catch_warnings():  # the parser warns of what is a problem, or nothing, here
             warnings.simplefilter("ignore")
@@ -91,15 +110,16 @@ def _word(value: object) -> str:
     return "list" if isinstance(value, list) else "single value"
 
 
-def _text(path: FilePath) -> str:
+def load_text(path: FilePath) -> str:
+    """A text file of ours or an operator's, within the limits. Raises UsageError."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise UsageError(f"{path}: this is no file; name a YAML file")
+            raise UsageError(f"{path}: this is no file; name a text file")
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{path}: cannot be read: {reason}; name a YAML file") from error
+        raise UsageError(f"{path}: cannot be read: {reason}; name a text file") from error
     if len(raw) > MOST_BYTES:
         raise UsageError(f"{path}: larger than {MOST_BYTES // 1024} KiB; that much is not written by hand, split it")
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -123,6 +143,7 @@ class _Reading:
     """One pass over the parser's events. ``_weight`` of an anchor: how many values it stands for."""
 
     name: str
+    dialect: Dialect = PLAIN
     problems: list[str] = field(default_factory=list)
     places: dict[Path, Place] = field(default_factory=dict)
     _count: int = 0
@@ -155,13 +176,15 @@ class _Reading:
         if len(path) >= MOST_DEPTH:
             raise YAMLError(f"nested deeper than {MOST_DEPTH} at line {event.start_mark.line + 1}")
         tag = str(getattr(event, "tag", None) or "")
-        if tag and tag not in ("!", "tag:yaml.org,2002:str"):
+        known = tag in self.dialect.tags
+        if tag and not known and tag not in ("!", "tag:yaml.org,2002:str"):
             self._problem(event, f"the tag {tag:.60} is not read; right would be the value without it")
         if kind == "ScalarEvent":
-            value: Any = self._scalar(event, tag)
+            value: Any = scalar(event.value) if known and not event.style else self._scalar(event, tag)
         else:
             read = self._mapping if kind == "MappingStartEvent" else self._list
             value = read(events, path)
+        value = Tagged(tag, value) if known else value
         if event.anchor:
             self._anchors[event.anchor] = (value, self._count - before)
         return value
@@ -184,6 +207,7 @@ class _Reading:
 
     def _mapping(self, events: Iterator[Any], path: Path) -> dict[str, Any]:
         made: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
         while type(event := next(events)).__name__ != "MappingEndEvent":
             key = self._key(event, events, path)
             here = (*path, key)
@@ -193,8 +217,22 @@ class _Reading:
                     event, f"{'.'.join(map(str, here))}: this key is there already, in line {first}; keep one"
                 )
             self.places.setdefault(here, _place(event))
-            made[key] = self._node(next(events), events, here)
-        return made
+            value = self._node(next(events), events, here)
+            if key == "<<" and self.dialect.merges:
+                merged |= self._merged(event, value)
+            else:
+                made[key] = value
+        for key in merged:  # what the mapping says itself goes before what it takes over, wherever that stands
+            self.places.setdefault((*path, key), self.places[(*path, "<<")])
+        return {**merged, **made}
+
+    def _merged(self, event: Any, value: object) -> dict[str, Any]:
+        """What ``<<`` brings: a mapping, or several of which the first goes before the later ones."""
+        sources = value if isinstance(value, list) else [value]
+        if not all(isinstance(source, dict) for source in sources):
+            self._problem(event, "<< takes over mappings; right would be *NAME of one, or a list of such")
+            return {}
+        return {key: inner for source in reversed(sources) for key, inner in source.items()}
 
     def _key(self, event: Any, events: Iterator[Any], path: Path) -> str:
         if type(event).__name__ == "ScalarEvent":

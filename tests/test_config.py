@@ -81,6 +81,14 @@ def test_the_configuration_gives_its_part_of_a_request(folder: Path) -> None:
     assert SteadyState(checks, aborts).verdicts()[0].check == "streams start"
 
 
+@pytest.mark.parametrize(("line", "wanted"), [("", "required"), ("exposure: assumed\n", "assumed")])
+def test_exposure_is_required_unless_the_configuration_says_that_it_is_assumed(
+    folder: Path, line: str, wanted: str
+) -> None:
+    (folder / "simian.yaml").write_text(GOOD + line)
+    assert load_config(folder / "simian.yaml").for_request()["exposure"] == wanted
+
+
 def test_secrets_are_shown_to_be_there_but_kept_by_reference(folder: Path) -> None:
     found = load_config(folder / "simian.yaml")
     services = resolved(found, {"FAULTS_TOKEN": "secret"})["requests"]["services"]

@@ -58,6 +58,13 @@ def problems(path: Path, **options: object) -> list[str]:
     return [line.removeprefix(f"{path}:") for line in raised.value.problems]
 
 
+@pytest.mark.parametrize("word", ["required", "assumed"])
+def test_exposure_is_the_configurations_unless_an_experiment_says_another(word, write) -> None:  # type: ignore[no-untyped-def]
+    own = load_experiment(write(GOOD.replace("exposure: assumed", f"exposure: {word}"))).for_request()
+    assert own["exposure"] == word
+    assert "exposure" not in load_experiment(write(GOOD.replace("exposure: assumed\n", ""))).for_request()
+
+
 def test_an_experiment_is_read_whole(write) -> None:  # type: ignore[no-untyped-def]
     found = load_experiment(write(GOOD))
     assert (found.monkey, found.options["how"], found.for_s, found.baseline_s) == ("chaos", "kill", 60.0, 20.0)

@@ -52,7 +52,8 @@ LAYERS: list[set[str]] = [
     {"inject"},
     {"runner"},
     {"memory", "history", "platforms", "networks", "steering", "requests", "data", "observers", "report", "load"},
-    {"schedule", "web", "drivers", "config", "simulation"},
+    {"schedule", "web", "drivers", "config", "simulation", "compose"},
+    {"adopt"},
     {"cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

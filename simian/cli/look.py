@@ -7,6 +7,7 @@ import typer
 
 from simian.cli.context import System, load_system
 from simian.cli.output import print_json, print_table
+from simian.cli.ways import ways_of_links
 from simian.errors import JournalError, SimianError
 from simian.guardian import is_dead
 from simian.journal import OPEN_STATES
@@ -139,6 +140,8 @@ def _reached(system: System) -> list[Mapping[str, Any]]:
         found.append(_finding("nodes", f"{len(seen.nodes)} in {len(seen.regions)} regions"))
         found.append(_finding("answer", f"silent: {', '.join(silent)}" if silent else "all of them", not silent))
         found.append(_finding("links", f"{len(seen.links)}"))
+        for name, text, ok in ways_of_links(world, system.settings.get("network") or {}):
+            found.append(_finding(f"link {name}", text, ok))
         found.append(_finding("request filters", f"{len(world.requests.nodes())} services"))
         found.append(_finding("steering", world.steering.unsupported("shift") or f"homes: {', '.join(seen.shares)}"))
         regions = world.data.regions()

@@ -22,6 +22,7 @@ from simian.errors import DriverError, JournalError, PluginError, Refused, Simia
 COMMANDS = {
     "demo": ("demo", "demo", "Lab up, one monkey under its users, the report, lab down; nothing left behind."),
     "lab": ("lab", "app", "The two-region system to try things on: up, down, status, logs."),
+    "init": ("init", "init", "Describe a compose project of your own: simian.yaml, and an override that opts it in."),
     "run": ("run", "run", "Run an experiment, by file or name."),
     "validate": ("experiments", "validate", "Check experiment and configuration files; touch nothing."),
     "experiments": ("experiments", "app", "The experiments that come with simian: list, show, schema."),

@@ -22,11 +22,12 @@ from urllib.parse import SplitResult
 from simian.errors import DriverError, NoSuchTarget, TimedOut, Unsupported, UsageError
 from simian.observers.attempt import Attempt
 from simian.observers.socket import SocketObserver, looked, parsed
-from simian.platforms.docker_containers import OURS, Container, Containers, containers_from
+from simian.observers.way import LOOK, way_of
+from simian.platforms.docker_containers import OURS, SERVICE, Container, Containers, containers_from
 from simian.platforms.docker_engine import Engine, EngineRefused, check_keys
 from simian.topology import Link, Node
 from simian.traffic import Entrance, Visit
-from simian.world import Exchange, Side
+from simian.world import Exchange, Side, Way
 
 IDLE_S = 30
 _LIVE = "touch /alive; while rm /alive 2>/dev/null; do sleep %d; done"
@@ -121,8 +122,45 @@ class SidecarObserver:
         return self._look(inside, _network_of(one), one.name, timeout_s, 0)
 
     def exchange(self, link: Link, *, timeout_s: float = 1.0, size_b: int = 0) -> Exchange:
-        """Ask across the link, as a neighbour in its network would (``Link.source`` is the network)."""
-        return self._look(parsed(link.name, link.ask), link.source, link.name, timeout_s, size_b)
+        """Ask across the link: from inside its source, where that is a node or ``<service>-<region>``, else from the
+        network that ``Link.source`` names, as a neighbour would. A node's name as host stands for its address there.
+        """
+        url, all_of_them = parsed(link.name, link.ask), self._containers.all()
+        source = next((one for one in all_of_them if link.source in _called(one) and one.incarnation), None)
+        if source is None:
+            return self._look(url, link.source, link.name, timeout_s, size_b)
+        return self._look(_seen_from(source, url, all_of_them), _network_of(source), link.name, timeout_s, size_b)
+
+    def way(self, link: Link, proxy: str, port: int) -> dict[str, Way]:
+        """By container of the link's source: whether its calls of the target go through the node ``proxy``.
+
+        ``port``: where the proxy listens for this link. Touches nothing. Raises NoSuchTarget when one end is not there.
+        """
+        everybody, names = self._containers.all(), (link.source, link.target, proxy)
+        found = [[one for one in everybody if name in _called(one)] for name in names]
+        missing = [name for name, some in zip(names, found, strict=True) if not some]
+        if missing:
+            raise NoSuchTarget(f"no container of {self._containers} is called {' or '.join(missing)}")
+        sources, targets, proxies = found
+        name = targets[0].labels.get(SERVICE, targets[0].name)
+        return {
+            one.name: way_of(self._said(one, [LOOK, "look", name]), _addresses(proxies), port, _addresses(targets))
+            for one in sources
+            if one.incarnation
+        }
+
+    def _said(self, one: Container, script: list[str]) -> str:
+        """What a script says in the container's network."""
+
+        def run(api: Any) -> bytes:
+            made = api.exec_create(self._side(_network_of(one), one.name), ["sh", "-c", *script])
+            return bytes(api.exec_start(made["Id"]))
+
+        try:
+            return self._engine.do(f"look from inside {one.name}", run).decode("utf-8", "replace")
+        except (NoSuchTarget, EngineRefused):  # it ended by itself since it was used last
+            self._sides.pop(_network_of(one), None)
+            return self._engine.do(f"look from inside {one.name}", run).decode("utf-8", "replace")
 
     def resolve(self, entrance: Entrance, subnet: str, *, timeout_s: float = 1.0) -> tuple[str, ...]:
         """As ``SocketObserver.resolve``."""
@@ -182,6 +220,23 @@ class SidecarObserver:
 def _network_of(one: Container) -> str:
     """Its own network while it runs: another one after each start."""
     return f"container:{one.id}@{one.incarnation}" if one.incarnation else ""
+
+
+def _called(one: Container) -> tuple[str, str]:
+    node = one.node()
+    return node.name, f"{node.service}-{node.region}"
+
+
+def _addresses(some: list[Container]) -> list[str]:
+    return [str(end["IPAddress"]) for one in some for end in one.endpoints.values() if end["IPAddress"]]
+
+
+def _seen_from(source: Container, url: SplitResult, others: list[Container]) -> SplitResult:
+    """The same with the host's address in a network of the source: the image may be unable to look names up."""
+    host = next((one for one in others if one.name == url.hostname), None)
+    ends = host.endpoints if host else {}
+    address = next((str(ends[net]["IPAddress"]) for net in source.endpoints if net in ends), "")
+    return url._replace(netloc=f"{address}:{url.port}") if address else url
 
 
 def from_settings(settings: Mapping[str, Any], shared: dict[str, Any]) -> SidecarObserver:

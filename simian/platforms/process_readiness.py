@@ -11,8 +11,8 @@ _ENOUGH_B = 4096
 
 
 def says_ready(ask: str) -> bool:
-    """``http``: 200; ``memcached``: its version; ``dns``: any answer to the question; ``cassandra``: what
-    its protocol supports; ``tcp``: a connection.
+    """``http``: 200; ``memcached``: its version; ``redis``: ``PONG``; ``postgres``: it takes connections;
+    ``cassandra``: what its protocol supports; ``dns``: any answer to the question; ``tcp``: a connection.
 
     Nothing there, silence and nonsense are a *no*. Raises ValueError on an address of another form.
     """
@@ -45,6 +45,20 @@ def _cassandra(url: SplitResult, deadline: float) -> bool:
     return len(heard) >= 9 and heard[0] == 0x84 and heard[4] == 6  # SUPPORTED
 
 
+def _redis(url: SplitResult, deadline: float) -> bool:
+    return _first_line(url, b"*1\r\n$4\r\nPING\r\n", deadline).startswith((b"+PONG", b"-NOAUTH"))
+
+
+def _postgres(url: SplitResult, deadline: float) -> bool:
+    """As ``pg_isready``: whatever it says to a stranger but that it is starting, ending or recovering."""
+    words = struct.pack("!I", 3 << 16) + b"user\0simian\0database\0simian\0\0"
+    with _connected(url, deadline) as connection:
+        connection.sendall(struct.pack("!I", len(words) + 4) + words)
+        connection.settimeout(_left(deadline))
+        heard = connection.recv(_ENOUGH_B)
+    return heard[:1] in (b"R", b"E") and b"C57P03\0" not in heard
+
+
 def _tcp(url: SplitResult, deadline: float) -> bool:
     with _connected(url, deadline):
         return True
@@ -67,6 +81,8 @@ def _dns(url: SplitResult, deadline: float) -> bool:
 _QUESTIONS: Mapping[str, Callable[[SplitResult, float], bool]] = {
     "http": _http,
     "memcached": _memcached,
+    "redis": _redis,
+    "postgres": _postgres,
     "dns": _dns,
     "cassandra": _cassandra,
     "tcp": _tcp,

@@ -27,7 +27,7 @@ from .conftest import PATIENCE_S, part_missing, until
 IMAGE = "simian-small:1"
 PORT = 8000
 OWNER = "simian.tests"  # a label of all that these tests make
-_PROGRAMS = ("sh", "nc", "cat", "httpd", "kill", "sleep", "touch", "rm", "head", "cut", "timeout", "stty")
+_PROGRAMS = ("sh", "nc", "cat", "nslookup", "httpd", "kill", "sleep", "touch", "rm", "head", "cut", "timeout", "stty")
 # Whoever asks with ?size_b=N gets so many bytes; /tmp/fault has the mark of a request fault and its status.
 _HEALTH = r"""#!/bin/sh
 read mark status 2>/dev/null < /tmp/fault

@@ -42,20 +42,20 @@ def says(*answers: bytes, then: Callable[[], object] = lambda: None) -> Callable
     return talk
 
 
-@pytest.mark.parametrize("scheme", ["http", "memcached", "dns", "tcp"])
+@pytest.mark.parametrize("scheme", ["http", "memcached", "redis", "postgres", "dns", "tcp"])
 def test_where_nobody_listens_it_is_refused(scheme: str, nobody: int) -> None:
     seen = exchange(f"{scheme}://127.0.0.1:{nobody}/x")
     assert (seen.connected, seen.answered, seen.detail) == (False, False, "refused")
 
 
-@pytest.mark.parametrize("scheme", ["http", "memcached", "tcp"])
+@pytest.mark.parametrize("scheme", ["http", "memcached", "redis", "postgres", "tcp"])
 def test_one_that_closes_at_once_has_not_answered(scheme: str, new_listener: Callable[..., Any]) -> None:
     seen = exchange(f"{scheme}://127.0.0.1:{new_listener(lambda _: None).port}/x")
     assert (seen.connected, seen.answered) == (True, False)
     assert seen.detail in ENDED_WITHOUT
 
 
-@pytest.mark.parametrize("scheme", ["http", "https", "memcached", "tcp"])
+@pytest.mark.parametrize("scheme", ["http", "https", "memcached", "redis", "postgres", "tcp"])
 def test_one_that_accepts_and_is_silent_has_not_answered(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, as for a paused process
         seen = exchange(f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/x", timeout_s=0.2)
@@ -180,6 +180,29 @@ def test_a_memcached_tells_its_version_and_its_process(new_listener: Callable[..
     listener = new_listener(Memcached())
     seen = exchange(f"memcached://127.0.0.1:{listener.port}")
     assert (seen.answered, seen.ok, seen.incarnation, seen.detail) == (True, True, "4242", "VERSION 1.6.21")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said", "detail"),
+    [
+        ("redis", (b"+PO", b"NG\r\n"), "+PONG"),
+        ("redis", (b"-NOAUTH Authentication required.\r\n",), "-NOAUTH Authentication required."),
+        ("postgres", (b"N",), "would not encrypt"),
+        ("postgres", (b"S",), "would encrypt"),
+    ],
+)
+def test_a_database_that_waits_for_the_first_word_is_given_it(
+    scheme: str, said: tuple[bytes, ...], detail: str, new_listener: Callable[..., Any]
+) -> None:
+    seen = exchange(f"{scheme}://127.0.0.1:{new_listener(says(*said)).port}")
+    assert (seen.answered, seen.ok, seen.detail) == (True, True, detail)
+
+
+@pytest.mark.parametrize(("scheme", "said"), [("redis", b"HTTP/1.1 400\r\n"), ("postgres", b"-ERR")])
+def test_what_is_no_database_has_not_answered(scheme: str, said: bytes, new_listener: Callable[..., Any]) -> None:
+    seen = exchange(f"{scheme}://127.0.0.1:{new_listener(says(said)).port}")
+    assert (seen.connected, seen.answered) == (True, False)
+    assert seen.detail.startswith(f"no {scheme} answer: ")
 
 
 def test_bytes_come_from_a_memcached_by_one_key_of_ours(new_listener: Callable[..., Any]) -> None:

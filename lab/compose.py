@@ -116,7 +116,7 @@ def _health(node: NodeSpec) -> dict[str, Any]:
         test = ["CMD", "/toxiproxy-cli", "list"]
     if node.service == "dns":
         test = ["CMD", "pdns_control", "--socket-dir=/var/run/pdns", "rping"]
-    return {"test": test, "interval": f"{HEALTH_EVERY_S}s", "timeout": "5s", "retries": 3, "start_period": "120s"}
+    return {"test": test, "interval": f"{HEALTH_EVERY_S}s", "timeout": "5s", "retries": 3, "start_period": "300s"}
 
 
 # --- what the containers of one service have ---

@@ -1,7 +1,7 @@
 """One node of the lab as a container: told by its environment, served on every address that the container has.
 
-``python -m simian_lab.container NODE`` is that node until SIGTERM; ``… zones`` writes the zones of a new lab into its
-DNS server, leaves those that are there as they are, and ends. What a node is told: ``Told``.
+``python -m simian_lab.container NODE`` is that node until SIGTERM. What a node is told: ``Told``. The users, who are the
+first to ask the DNS server, write the zones of a new lab into it; those that are there are left as they are.
 """
 
 import argparse
@@ -146,15 +146,13 @@ def _post(url: str, token: str, shape: Mapping[str, Any]) -> None:
 def main() -> int:
     """Be the node that the command line names; 2 when it cannot be one."""
     parser = argparse.ArgumentParser(prog="python -m simian_lab.container")
-    parser.add_argument("node", help="a gateway, a members node, users, or zones")
+    parser.add_argument("node", help="a gateway, a members node, or users")
     options = parser.parse_args()
     folder = Path(mkdtemp(prefix="simian-lab-"))
     try:
         told = Told.by(os.environ)
-        if options.node == "zones":
-            write_zones(told, folder)
-            return 0
         if options.node == "users":
+            write_zones(told, folder)
             be_users(told, folder)
         context = context_of(told, options.node, folder)
         return run(load(context.spec.service), context)

@@ -1,7 +1,7 @@
 """One node of the lab as a container: told by its environment, served on every address that the container has.
 
-``python -m simian_lab.container NODE`` is that node until SIGTERM. What a node is told: ``Told``. The users, who are the
-first to ask the DNS server, write the zones of a new lab into it; those that are there are left as they are.
+``python -m simian_lab.container NODE`` is that node until SIGTERM. What a node is told: ``Told``. The users, who are
+the first to ask the DNS server, write the zones of a new lab into it; those that are there are left as they are.
 """
 
 import argparse

@@ -64,12 +64,14 @@ class Ring:
     """What a members node uses of a ring.
 
     ``callees``: the nodes of ``region``, a data centre of that name, nearest first. ``replicas``: of each key, by
-    region. ``everywhere``: a quorum is a majority of all regions' replicas, not of this one's.
+    region. ``far``: names of the other regions' nodes, to which every write is handed on. ``everywhere``: a quorum is a
+    majority of all regions' replicas, not of this one's.
     """
 
     region: str
     callees: Sequence[Callee]
     replicas: Mapping[str, int]
+    far: Sequence[str] = ()
     everywhere: bool = False
 
     @property
@@ -83,7 +85,8 @@ def ring_of(context: NodeContext) -> Ring:
     spec, layout = context.spec, context.layout
     callees = [Callee.directly(node) for node in layout.nodes_of("store", spec.region)]
     replicas = {region: len(layout.nodes_of("store", region)) for region in REGIONS}
-    return Ring(spec.region, nearest_first(callees, spec.zone), replicas, everywhere=not context.options.own_stores)
+    far = [node.name for node in layout.nodes_of("store") if node.region != spec.region]
+    return Ring(spec.region, nearest_first(callees, spec.zone), replicas, far, not context.options.own_stores)
 
 
 class _Connection:
@@ -201,7 +204,13 @@ class CassandraStore:
         except BadRequest as error:
             raise StoreDown(f"the store refused the write: {error}") from error
         mine = (key, row.value, timestamp_us)
-        return await self._first(trace, partial(self._write, mine))
+        return await self._asking.first(partial(self._put_at, trace, partial(self._write, mine)), trace)
+
+    async def _put_at(self, trace: Trace, write: "Callable[[_Way], Awaitable[bool]]", callee: Callee) -> bool:
+        """One call; whom Cassandra hands the write on to, without waiting, is told here, as it tells no trace."""
+        kept = await self._call(trace, write, self._try_s, callee)
+        trace.handed_on(callee.name, self._ring.far)
+        return kept
 
     async def probe(self, trace: Trace) -> bool:
         """Whether the nearest store node answers with a quorum, however slowly."""

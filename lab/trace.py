@@ -42,6 +42,10 @@ class Trace:
         """A call that was begun and is not waited for."""
         self._add(callee, "~")
 
+    def handed_on(self, caller: str, callees: Iterable[str]) -> None:
+        """Calls that one who tells no trace of its own begins for this request, and does not wait for."""
+        self.hops.extend(f"{caller}>{callee}~" for callee in callees if len(self.hops) < MAX_HOPS)
+
     def absorb(self, answer: Mapping[str, str]) -> None:
         """Take over the hops and marks told in the headers of an answer."""
         if (hops := answer.get(TRACE)) and len(self.hops) < MAX_HOPS:

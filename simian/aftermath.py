@@ -28,7 +28,7 @@ class Aftermath:
     def __post_init__(self) -> None:
         self.clock = self.writers.world.clock
         self.since = self._looked_at = self.clock.elapsed()
-        self.converged_s = dict.fromkeys(self.writers.world.data.regions())
+        self.converged_s = dict.fromkeys(self.writers.regions)
 
     def look(self, idle: Idle) -> None:
         """Compare once, if it is time to; ``over`` once all agree or the bound has passed."""

@@ -45,6 +45,7 @@ class Runner:
     plan: Plan | None = None
     topology: Topology | None = None
     before: snapshot.Snapshot | None = None
+    sides: tuple[str, ...] = ()  # regions where data is written, in a run that looks at it
     controls: list[Control] = field(default_factory=list)
     outcome: str = "completed"
     reasons: list[str] = field(default_factory=list)
@@ -120,6 +121,7 @@ class Runner:
         self.controls = preflight.controls(self._case())
         self.notes += sorted({said for fault in self.plan.faults if (said := fault.caveat(self.tools.world))})
         self.before = snapshot.take(self.tools.world, self.tools.hands)
+        self.sides = tuple(self.tools.world.data.regions()) if self._data_checks else ()
         load = (
             self.tools.world.steering.load() if any(fault.layer == "steering" for fault in self._agreed.faults) else {}
         )
@@ -174,9 +176,9 @@ class Runner:
 
     def _start_writers(self) -> None:
         """In a run that looks at the data, somebody has to write on all sides."""
-        if self._data_checks and self.tools.world.data.regions():
-            hands, seed = self.tools.hands, self.request.seed
-            self.attention.writers = Writers(self.request.run, self.tools.world, hands, seed, writing=True)
+        if self.sides:
+            t, request = self.tools, self.request
+            self.attention.writers = Writers(request.run, t.world, t.hands, request.seed, self.sides, writing=True)
 
     @property
     def _data_checks(self) -> tuple[str, ...]:

@@ -28,12 +28,17 @@ Row = tuple[float, str, Mapping[str, Any]]
 
 @dataclass
 class Writers:
-    """Writes while ``writing``, a few in each region every half second; ``run`` and ``seed`` make keys and values."""
+    """Writes while ``writing``, in each of ``regions`` each half second; ``run`` and ``seed`` make keys and values.
+
+    Which regions there are is asked before anything is touched: a driver that fails to say so later must keep nothing
+    from being undone and looked at.
+    """
 
     run: str
     world: World
     hands: Hands
     seed: int
+    regions: Sequence[str]
     writing: bool = False
     written: Written = field(default_factory=Written)
     _serial: int = 0
@@ -61,7 +66,7 @@ class Writers:
         return [] if done.error else [(self.world.clock.now(), "backlog", {"waiting": dict(done.value)})]
 
     def _write(self, idle: Idle) -> None:
-        writes = [write for region in self.world.data.regions() for write in self._batch(region)]
+        writes = [write for region in self.regions for write in self._batch(region)]
         calls = [partial(self.world.data.write, one.region, one.key, one.value, one.at_us) for one in writes]
         for one, done in zip(writes, self.hands.each(calls, deadline_s=WRITE_DEADLINE_S, idle=idle), strict=True):
             self.written.add(Write(one.key, one.value, one.at_us, one.region, done.error is None))

@@ -108,6 +108,21 @@ def test_a_call_that_timed_out_right_before_the_death_is_waited_for(quick: Path)
     assert not deaths.wrong, deaths.wrong[0]
 
 
+def test_a_data_driver_that_no_longer_names_its_regions_keeps_nothing_from_being_undone(quick: Path) -> None:
+    sim, file = Simulation.seeded(0), quick / "journal.db"
+    honest, before = sim.memory, picture(sim.memory)
+    silent = unreliable(honest.world, Random(0), honest.clock, modes={"unreachable": 1.0})
+    begun: list[str] = []
+    sim.memory = turned(honest, silent, ["data"], lambda name: name == "regions" and bool(begun))
+
+    def crash(name: str) -> None:
+        begun.extend([name] if name == "phase.inject" else [])
+
+    record = live(sim, "split-brain", crash, file)
+    assert (record["outcome"], record["recovery"]) == ("completed", "clean"), record["reasons"]
+    assert picture(honest) == before
+
+
 def test_a_step_home_that_timed_out_is_waited_for(quick: Path) -> None:
     """A calm return lessens a shift step by step; a step that lands late must not outlive the undo."""
     sim, file = Simulation.seeded(0), quick / "journal.db"

@@ -37,7 +37,7 @@ def _docker() -> Any:
 def _flavour(asked: str) -> str:
     """The one asked for, else that of the lab which is up. Raises UsageError for one that there is not."""
     if asked and asked not in FLAVOURS:
-        raise UsageError(f"there is no flavour {asked!r}; there are: {', '.join(FLAVOURS)}")
+        raise UsageError(f"there is no flavour {asked!r}; right would be --flavour {' or --flavour '.join(FLAVOURS)}")
     return asked or _control().flavour(lab_state().path) or FLAVOURS[0]
 
 

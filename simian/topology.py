@@ -102,8 +102,8 @@ class Topology:
 
     @property
     def zones(self) -> tuple[Zone, ...]:
-        """Every zone that has a node, in order of name."""
-        pairs = {(node.zone, node.region) for node in self.nodes if node.zone}
+        """Every zone that has a node, in order of name; instruments do not make a zone."""
+        pairs = {(node.zone, node.region) for node in self.nodes if node.zone and node.role != "instrument"}
         return tuple(Zone(zone, region) for zone, region in sorted(pairs))
 
     @property

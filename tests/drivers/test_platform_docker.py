@@ -176,9 +176,20 @@ def test_a_health_check_says_whether_it_is_ready(
     second = 1_000_000_000
     check = {"test": ["CMD-SHELL", "cat /tmp/well"], "interval": second, "timeout": 5 * second, "retries": 1}
     name = small_containers.add("web-1", healthcheck=check)
-    assert not platform.ready(name)
+    until(lambda: not platform.ready(name), "its check has said that it is not")
     small_containers.engine.run_in(name, "touch /tmp/well")
     until(lambda: platform.ready(name), "healthy")
+
+
+def test_before_a_health_check_has_said_a_word_the_node_itself_is_asked(
+    small_containers: SmallContainers, platform: DockerPlatform, until: Until
+) -> None:
+    hour = 3_600_000_000_000
+    check = {"test": ["CMD-SHELL", "true"], "interval": hour, "timeout": hour, "retries": 1}
+    name = small_containers.add("web-1", healthcheck=check)
+    until(lambda: platform.ready(name), "it answers, an hour before its check does")
+    deaf = small_containers.add("web-2", healthcheck=check, labels={"simian.ask": "http://:9/health"})
+    assert not platform.ready(deaf)
 
 
 # --- on an engine that is not as it should be

@@ -69,8 +69,8 @@ def test_gorilla_takes_a_zone_and_finds_none_where_there_is_none(shop: Shop) -> 
     hit = {shop.containers.name("web-south-b")}
     assert {name for name, at in shop.starts().items() if at != started[name]} == hit
     refused = shop.run({"monkey": "gorilla", "options": {"region": "isle"}})
+    assert "no node of region isle has a zone" in refused["error"]["reasons"][0], refused
     assert (refused["error"]["kind"], refused["exit"]) == ("usage", 2)
-    assert "no node of region isle has a zone" in refused["error"]["reasons"][0]
 
 
 @pytest.mark.timeout(900)

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check fix lab images bench prove clean
+.PHONY: demo test check fix lab lab-docker images bench prove clean
 
 $(STAMP): pyproject.toml filters/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -19,6 +19,10 @@ demo: $(STAMP)
 
 lab: $(STAMP)
 	@$(BIN)/simian lab up
+
+# The same in containers; where no image registry can be reached, `make images` first.
+lab-docker: $(STAMP)
+	@$(BIN)/simian lab up --flavour docker
 
 # The images of the lab in containers, from packages: docs/images.md. IMAGES="redis:7 postgres:15" are some of them.
 images:

@@ -39,11 +39,14 @@ class Load:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._recent: deque[float] = deque(maxlen=_LOAD_LIMIT)
+        self._first: float | None = None
         self.in_flight = 0
 
     def begun(self) -> None:
         """A request came."""
-        self._recent.append(self._clock())
+        now = self._clock()
+        self._first = now if self._first is None else self._first
+        self._recent.append(now)
         self.in_flight += 1
 
     def ended(self) -> None:
@@ -51,11 +54,12 @@ class Load:
         self.in_flight -= 1
 
     def rps(self) -> float:
-        """Requests a second."""
-        since = self._clock() - _LOAD_WINDOW_S
-        while self._recent and self._recent[0] < since:
+        """Requests a second; of a node that has only just begun, over the time since then, so that none is hidden."""
+        now = self._clock()
+        while self._recent and self._recent[0] < now - _LOAD_WINDOW_S:
             self._recent.popleft()
-        return len(self._recent) / _LOAD_WINDOW_S
+        span_s = now - self._first if self._first is not None else 0.0
+        return len(self._recent) / min(_LOAD_WINDOW_S, max(span_s, 1.0))
 
 
 class Sessions:

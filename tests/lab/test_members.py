@@ -169,13 +169,25 @@ def test_client_side_faults_are_met_behind_and_told(kit: Any) -> None:
 def test_load_counts_the_last_seconds_only() -> None:
     now = [100.0]
     load = Load(lambda: now[0])
+    load.begun()
+    now[0] += 10.0
     for _ in range(50):
         load.begun()
         load.ended()
     assert load.rps() == 10.0
     now[0] += 5.1
     assert load.rps() == 0.0
-    assert load.in_flight == 0
+    assert load.in_flight == 1
+
+
+def test_the_load_of_a_node_that_has_just_begun_is_told_of_the_time_since_then() -> None:
+    """Else whoever moves users within seconds of the start would be told of more room than there is."""
+    now = [0.0]
+    load = Load(lambda: now[0])
+    for _ in range(80):
+        load.begun()
+        now[0] += 0.025
+    assert load.rps() == 40.0
 
 
 def _item(services: Any, cache: str, key: str) -> bytes | None:

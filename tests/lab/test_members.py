@@ -187,7 +187,7 @@ def test_the_load_of_a_node_that_has_just_begun_is_told_of_the_time_since_then()
     for _ in range(80):
         load.begun()
         now[0] += 0.025
-    assert load.rps() == 40.0
+    assert load.rps() == pytest.approx(40.0)
 
 
 def _item(services: Any, cache: str, key: str) -> bytes | None:

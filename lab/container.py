@@ -6,25 +6,22 @@ the first to ask the DNS server, write the zones of a new lab into it; those tha
 
 import argparse
 import json
-import logging
 import os
 import sys
 import time
 import urllib.error
 import urllib.request
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from . import node
 from .dns_zones import Zone, Zones
 from .layout import ZONES, Layout
 from .manifest import HEALTHY_LAB, Files, LabError, Manifest, Process
 from .node import NodeContext, load, run
-from .options import Options
-from .processes import Identity
 from .weaknesses import weakness
 
 ANYWHERE = "0.0.0.0"
@@ -79,29 +76,20 @@ class Told:
 def context_of(told: Told, name: str, folder: Path) -> NodeContext:
     """What this container is told as node ``name``. Raises ``LabError`` when there is no such node."""
     layout = Layout.compute(flavour="docker", stores=told.stores)
-    names = [node.name for node in layout.nodes]
+    names = [each.name for each in layout.nodes]
     if name not in names:
         raise LabError(f"no node is called {name}; there are {', '.join(names)}")
     manifest = told.manifest(Files(folder), seen_from=layout.node(name).region)
-    return NodeContext(
-        spec=replace(manifest.layout.node(name), host=ANYWHERE),
-        layout=manifest.layout,
-        folder=folder,
-        token=told.token,
-        seed=told.seed ^ zlib.crc32(name.encode()),
-        incarnation=Identity.own().text,
-        log=logging.getLogger(name),
-        options=Options.of(name, manifest.changes),
-        real=manifest.real,
-    )
+    as_process = node.context_of(manifest, name)
+    return replace(as_process, spec=replace(as_process.spec, host=ANYWHERE), folder=folder)
 
 
 def be_users(told: Told, folder: Path) -> None:
     """Let the users take this process's place, who read a manifest and are no part of this package."""
     shape = told.manifest(Files(folder)).to_json()
-    for node in shape["nodes"]:
-        if node["name"] == "users":
-            node["address"] = f"{ANYWHERE}:{node['address'].rpartition(':')[2]}"
+    for each in shape["nodes"]:
+        if each["name"] == "users":
+            each["address"] = f"{ANYWHERE}:{each['address'].rpartition(':')[2]}"
     path = folder / "manifest.json"
     path.write_text(json.dumps(shape))
     os.execv(sys.executable, [sys.executable, "-m", "simian.load", "--manifest", str(path)])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from simian_lab import control, docker_control
+from simian_lab import container, control, docker_control
 from simian_lab.manifest import LabError
 
 NOBODY = {"PATH": "/nonexistent"}
@@ -55,3 +55,18 @@ def test_what_a_container_is_told_makes_the_manifest_of_its_lab(tmp_path: Path) 
 def test_a_container_that_is_told_nonsense_says_so(told: dict[str, str], said: str) -> None:
     with pytest.raises(LabError, match=said):
         docker_control.Told.by(told)
+
+
+def test_a_node_in_a_container_listens_everywhere_and_sees_what_stands_in_its_own_edge(tmp_path: Path) -> None:
+    told = container.Told("secret", seed=3, weakness="gateway-pinned-to-zone")
+    east, west = (container.context_of(told, f"gateway-{region}-a", tmp_path) for region in ("east", "west"))
+    assert (east.spec.host, east.token, east.folder) == ("0.0.0.0", "secret", tmp_path)
+    assert (east.options.members_zones, west.options.members_zones) == ("a", "")
+    assert east.seed != west.seed
+    assert (east.layout.node("dns").host, west.layout.node("dns").host) == ("198.18.3.53", "198.18.4.53")
+    assert east.real["store"] == "cassandra"
+
+
+def test_a_container_that_is_no_node_says_which_there_are(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="no node is called gateway-north-a; there are gateway-east-a"):
+        container.context_of(container.Told("secret"), "gateway-north-a", tmp_path)

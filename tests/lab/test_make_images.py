@@ -4,6 +4,7 @@ import os
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def folder(engine: Any, tmp_path: Path) -> Iterator[Folder]:
     made = Folder(tmp_path)
     yield made
-    for image in engine.images(filters={"reference": f"{made.prefix}-*"}):
-        engine.remove_image(image["Id"], force=True)
+    for image in ("upper", "lower"):  # what others stand on cannot be removed before them
+        with suppress(docker.errors.ImageNotFound):
+            engine.remove_image(made.name(image), force=True)
 
 
 def identities(engine: Any, folder: Folder) -> dict[str, str]:

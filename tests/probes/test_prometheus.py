@@ -91,20 +91,22 @@ def test_a_vector_of_one_and_a_scalar_are_a_number(site: Site) -> None:
 @pytest.mark.parametrize(
     ("result", "kind", "said"),
     [
-        ([], "vector", "gave nothing: no such series"),
-        ([element("1"), element("2")], "vector", "gave 2 numbers; right would be one: put sum"),
-        ([element("NaN")], "vector", "nan"),
-        ([element("+Inf")], "vector", "inf"),
-        ([element("much")], "vector", "no number with its time"),
-        ([element("1", at_s=time.time() - 600)], "vector", "s old by this machine's clock"),
-        ([{"metric": {}, "histogram": [0, {}]}], "vector", "a histogram"),
-        ([{"metric": {}, "values": []}], "matrix", "gives a matrix"),
-        ([0, "words"], "string", "gives a string"),
-        (None, "scalar", "no number with its time"),
+        (lambda: [], "vector", "gave nothing: no such series"),
+        (lambda: [element("1"), element("2")], "vector", "gave 2 numbers; right would be one: put sum"),
+        (lambda: [element("NaN")], "vector", "nan"),
+        (lambda: [element("+Inf")], "vector", "inf"),
+        (lambda: [element("much")], "vector", "no number with its time"),
+        (lambda: [element("1", at_s=time.time() - 600)], "vector", "s old by this machine's clock"),
+        (lambda: [{"metric": {}, "histogram": [0, {}]}], "vector", "a histogram"),
+        (lambda: [{"metric": {}, "values": []}], "matrix", "gives a matrix"),
+        (lambda: [0, "words"], "string", "gives a string"),
+        (lambda: None, "scalar", "no number with its time"),
     ],
 )
-def test_anything_else_is_no_number_and_says_why(site: Site, result: object, kind: str, said: str) -> None:
-    site.answer(result, kind)
+def test_anything_else_is_no_number_and_says_why(
+    site: Site, result: Callable[[], object], kind: str, said: str
+) -> None:
+    site.answer(result(), kind)  # now: a list of cases is read long before its tests are run
     with pytest.raises(PluginError) as raised:
         look({"prometheus": "up", "url": site.url})
     assert said in str(raised.value)

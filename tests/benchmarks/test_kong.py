@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ..report.evacuations import hard_kong, planned_kong
+from ..report.evacuations import START, hard_kong, planned_kong
 
 
 def told(kind: str, record: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
@@ -44,6 +44,11 @@ def test_a_forced_run_s_figures_are_those_of_its_record() -> None:
     # A hundred of each home's requests a second, from second 15 to 71; of east's, while they went there, 3 of 10.
     assert figures["requests failed"] == pytest.approx(100 * 149 / 11_200)
     assert figures["first tries failed"] == pytest.approx(100 * 500 / 11_200)
+    assert figures["requests failed that began when all resolvers knew"] == 0
+    record = hard_kong()
+    late = next(each for each in record["traffic"] if each["home"] == "east" and each["at"] == START + 22)
+    late["failed"] += 7  # 18.9, a TTL and a user's patience later
+    assert told("forced", record)[0]["requests failed that began when all resolvers knew"] == 7
 
 
 def test_a_run_that_was_not_completed_gives_no_figures_and_says_why() -> None:

@@ -26,7 +26,6 @@ DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 _FEED_PORT = 9900
 _UP_S, _DOWN_S, _ASK_S = 300.0, 120.0, 60.0
 _POLL_S = 0.2
-_NOT_HERE = {"quorum-in-one-zone": "it is an option of our own store's nodes, which Cassandra stands in for there"}
 _LOOK_S = 2.0
 
 
@@ -90,8 +89,6 @@ def up(
     Raises ``LabError`` when an image can be had neither here nor from its registry, when a container is not healthy in
     time, or when a lab is up already and is another one.
     """
-    if weakness in _NOT_HERE:
-        raise LabError(f"{weakness} cannot be planted in containers: {_NOT_HERE[weakness]}; leave --flavour docker out")
     engine, files = Engine.by(environment), Files.inside(folder)
     manifest = _standing(files, weakness) or _first(files, engine, Told("", seed, rate, stores, weakness))
     _check_images(engine)

@@ -81,10 +81,12 @@ class Ring:
 
 
 def ring_of(context: NodeContext) -> Ring:
-    """The ring that a members node uses: every store node of a region keeps every key."""
+    """The ring that a members node uses: every store node of a region keeps every key, in a healthy lab."""
     spec, layout = context.spec, context.layout
     callees = [Callee.directly(node) for node in layout.nodes_of("store", spec.region)]
     replicas = {region: len(layout.nodes_of("store", region)) for region in REGIONS}
+    if context.options.two_replicas:
+        replicas[context.options.two_replicas] = 2
     far = [node.name for node in layout.nodes_of("store") if node.region != spec.region]
     return Ring(spec.region, nearest_first(callees, spec.zone), replicas, far, not context.options.own_stores)
 

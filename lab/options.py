@@ -20,7 +20,8 @@ class Options:
     worked on at once, the others stand in line however long; 0: all are), ``asks_again`` (a call that a store answers
     with an error is made anew, so often at the same time; 0: one after the other), ``sessions_in_memory`` (the node
     which opened a session is the only one that knows it), ``late_after_s`` (what the other region announced so long ago
-    is thrown away; 0: nothing is).
+    is thrown away; 0: nothing is), ``two_replicas`` (the region of which a real store is told to keep two replicas of
+    each key, so that a quorum is both; empty: every store node keeps every key).
     Both of these: ``gives_up`` (a call that takes too long is given up, and the next one tried), ``sheds`` (what cannot
     be done in time is turned away at once).
     Stores: ``keeps_hints`` (what another region's replica did not take is kept for it, and missed rows are repaired),
@@ -40,6 +41,7 @@ class Options:
     asks_again: int = 0
     sessions_in_memory: bool = False
     late_after_s: float = 0.0
+    two_replicas: str = ""
     gives_up: bool = True
     sheds: bool = True
     keeps_hints: bool = True

@@ -46,7 +46,7 @@ _ALL = (
         "gorilla --zone east-a",
         "every quorum of the stores of east needs the replica of zone a",
         "stores of east: which replicas make a quorum",
-        {"store-east": {"quorum_zone": "a"}},
+        {"store-east": {"quorum_zone": "a"}, "members": {"two_replicas": "east"}},  # of a real store: of most keys
     ),
     Weakness(
         "cross-region-read",

@@ -1,6 +1,7 @@
 """A system of small containers: services in zones, and a front that asks web servers until one answers.
 
-It begins with the one that answered last: who asked a killed one first each time would be slow for as long as it is away.
+It begins with the one that answered last: asking a killed one first each time would make it slow for as long as that is
+away.
 """
 
 from collections.abc import Mapping, Sequence

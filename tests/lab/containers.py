@@ -13,6 +13,8 @@ from typing import Any
 
 import docker
 import pytest
+from simian_lab.compose import IMAGES
+from simian_lab.docker_control import Engine, LabError
 
 from ..real_parts import part_missing
 
@@ -30,6 +32,21 @@ def images_engine() -> Any:
         return docker.APIClient(base_url=url, version="auto", timeout=PATIENCE_S)
     except docker.errors.DockerException as error:
         part_missing("images", f"no engine at {url}: {error}")
+
+
+@pytest.fixture(name="lab_engine", scope="session")
+def lab_engine_fixture() -> str:
+    """The URL of an engine that has all images of the lab in containers, and a ``docker compose``."""
+    url = os.environ.get("SIMIAN_DOCKER", "")
+    if not url:
+        part_missing("images", "SIMIAN_DOCKER names no engine; .ci/engine starts one")
+    try:
+        there = Engine.by({**os.environ, "DOCKER_HOST": url}).run("image", "ls", "--format", "{{.Repository}}:{{.Tag}}")
+    except LabError as error:
+        part_missing("images", str(error))
+    if missing := sorted(set(IMAGES.values()) - set(there.split())):
+        part_missing("images", f"the engine has no {', '.join(missing)}; make images builds them")
+    return url
 
 
 class Containers:

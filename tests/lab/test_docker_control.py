@@ -22,11 +22,6 @@ def test_a_docker_without_the_plugin_is_passed_over(tmp_path: Path) -> None:
         docker_control.Engine.by({"PATH": str(tmp_path)})
 
 
-def test_a_weakness_that_cassandra_does_not_have_is_refused_not_left_out(tmp_path: Path) -> None:
-    with pytest.raises(LabError, match="quorum-in-one-zone cannot be planted in containers"):
-        docker_control.up(tmp_path, NOBODY, weakness="quorum-in-one-zone")
-
-
 def test_a_lab_of_processes_leaves_one_in_containers_alone(tmp_path: Path) -> None:
     made = docker_control.Told("secret").manifest(docker_control.Files.inside(tmp_path))
     made.files.root.mkdir(parents=True)

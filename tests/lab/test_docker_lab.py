@@ -18,12 +18,11 @@ from typing import Any
 
 import pytest
 from simian_lab.addresses import NETWORKS, REGIONS
-from simian_lab.compose import IMAGES
-from simian_lab.docker_control import Engine, LabError
+from simian_lab.docker_control import Engine
 from simian_lab.layout import Layout
 from simian_lab.manifest import PROJECT
 
-from ..real_parts import part_missing
+from .containers import lab_engine_fixture  # noqa: F401
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1
@@ -56,6 +55,9 @@ class DockerLab:
             said, complained = command.communicate(timeout=600)
         assert said, complained
         return {**json.loads(said), "exit": command.returncode}
+
+    def states(self) -> dict[str, str]:
+        return {node["name"]: node["state"] for node in self.simian("lab", "status")["nodes"]}
 
     def inside(self, node: str, *command: str) -> str:
         return self.engine.run("exec", node, *command, limit_s=60.0)
@@ -100,23 +102,10 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     return value
 
 
-def _engine() -> Engine:
-    url = os.environ.get("SIMIAN_DOCKER")
-    if not url:
-        part_missing("docker", "SIMIAN_DOCKER names no engine; .ci/engine starts one")
-    try:
-        engine = Engine.by({**os.environ, "DOCKER_HOST": url})
-        there = set(engine.run("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split())
-    except LabError as error:
-        part_missing("docker", str(error))
-    if missing := sorted(set(IMAGES.values()) - there):
-        part_missing("images", f"the engine has no {', '.join(missing)}; make images builds them")
-    return engine
-
-
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerLab]:
-    found = DockerLab(_engine(), tmp_path_factory.mktemp("docker-lab"))
+def lab(lab_engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerLab]:
+    engine = Engine.by({**os.environ, "DOCKER_HOST": lab_engine})
+    found = DockerLab(engine, tmp_path_factory.mktemp("docker-lab"))
     try:
         answer = found.simian("lab", "up", "--flavour", "docker")
         assert answer["exit"] == 0, answer
@@ -128,8 +117,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerLab]:
 
 
 def test_all_nodes_are_ready_and_each_is_what_the_layout_says(lab: DockerLab) -> None:
-    nodes = lab.simian("lab", "status")["nodes"]
-    assert {node["name"]: node["state"] for node in nodes} == {node.name: "ready" for node in LAYOUT.nodes}
+    assert lab.states().keys() == {node.name for node in LAYOUT.nodes}
+    until(lambda: set(lab.states().values()) == {"ready"}, "all are ready")  # a look at a busy machine may come late
     regions = lab.simian("topology")["regions"]
     assert [region["name"] for region in regions] == list(REGIONS)
     assert all(len(region["zones"]) == 3 for region in regions)

@@ -1,6 +1,6 @@
 """Each weakness that the lab can be built with is found by its monkey, which says what was seen, where, where to look.
 
-``SIMIAN_SEEDS`` above 1 looks for all of them, on stand-ins and on real parts; else for a few.
+``SIMIAN_SEEDS`` above 1 looks for all of them, on stand-ins, on real parts and in containers; else for a few.
 """
 
 import os
@@ -9,6 +9,7 @@ import pytest
 from simian_lab.weaknesses import WEAKNESSES
 
 from ..figures import note_figures
+from ..lab.containers import lab_engine_fixture  # noqa: F401
 from .conftest import Told, WholeLab
 
 FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1
@@ -70,6 +71,17 @@ def test_it_is_found_with_the_real_parts_too(whole_lab: WholeLab, real: str, nam
     parts = real.replace(",sqs", "") if name in UNDER_LOAD else real
     whole_lab.up("--weakness", name, "--real", parts)
     _found(whole_lab, name, "real" if parts == real else f"real {parts}")
+
+
+@pytest.mark.lab
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", list(WEAKNESSES) if FULL else ("quorum-in-one-zone",))
+def test_it_is_found_in_containers_too(
+    whole_lab: WholeLab, lab_engine: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", lab_engine)
+    whole_lab.up("--flavour", "docker", "--weakness", name)
+    _found(whole_lab, name, "containers")
 
 
 @pytest.mark.lab

@@ -8,7 +8,8 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from zlib import crc32
 
@@ -17,7 +18,7 @@ from simian_filters.rules import Rules
 from .calls import Callee, Caller, nearest_first
 from .http import HttpError, Pool, Request, Response, json_response
 from .members_caches import FRESH_S, Caches, packed
-from .members_invalidation import QUEUE, Announcement, Announcer, Invalidator
+from .members_invalidation import QUEUE, Announcement, Announcer, Invalidator, Queue
 from .members_store import PATIENT_S, TRY_S, Hastily, HttpStore, InTurn, StoreClient, StoreDown, value_or_default
 from .members_warming import Warming
 from .members_work import RETRY_AFTER, Work
@@ -228,6 +229,21 @@ def _store_client(context: NodeContext, caller: Caller) -> StoreClient:
     return HttpStore(caller, _asking(nearest_first(_stores(context), context.spec.zone), options), try_s=try_s)
 
 
+@asynccontextmanager
+async def _queues(context: NodeContext, caller: Caller) -> AsyncIterator[tuple[str, Queue, Queue]]:
+    """The name of the region's own queue, its client, and that of the other region's: in containers Amazon's own."""
+    spec, layout = context.spec, context.layout
+    links = {layout.node(link.target).region: link for link in layout.links_from(spec.name, "queue")}
+    here, there = (Callee.through(links[region]) for region in (spec.region, layout.other_region(spec.region)))
+    if layout.flavour != "docker":
+        yield here.name, Sqs(caller, spec.name, here, QUEUE), Sqs(caller, spec.name, there, QUEUE)
+        return
+    from .sqs_amazon import queue_of
+
+    async with queue_of(caller, spec.name, here, QUEUE) as own, queue_of(caller, spec.name, there, QUEUE) as far:
+        yield here.name, own, far
+
+
 def _asking(callees: Sequence[Callee], options: Options) -> InTurn:
     return Hastily(callees, times=options.asks_again) if options.asks_again else InTurn(callees)
 
@@ -239,23 +255,17 @@ async def serve(context: NodeContext) -> None:
     own = nearest_first([Callee.through(link) for link in layout.links_from(spec.name, "cache")], spec.zone)
     caches = Caches(caller, spec.name, own)
     store = _store_client(context, caller)
-    queues = {layout.node(link.target).region: link for link in layout.links_from(spec.name, "queue")}
-    here = Callee.through(queues[spec.region])
-    there = Callee.through(queues[layout.other_region(spec.region)])
-    announcer = Announcer(Sqs(caller, spec.name, here, QUEUE), here.name)
-    late_after_s = context.options.late_after_s
-    invalidator = Invalidator(Sqs(caller, spec.name, there, QUEUE), caches, store, spec.name, late_after_s=late_after_s)
-    members = Members(context, caches, store, announcer)
-    service = Service(context, rules, members.route)
-    service.ready = False
-    try:
+    async with AsyncExitStack() as stack:
+        for each in (pool, store, caches):
+            stack.push_async_callback(each.aclose)
+        name, here, there = await stack.enter_async_context(_queues(context, caller))
+        announcer = Announcer(here, name)
+        invalidator = Invalidator(there, caches, store, spec.name, late_after_s=context.options.late_after_s)
+        service = Service(context, rules, Members(context, caches, store, announcer).route)
+        service.ready = False
         async with await service.listen(), asyncio.TaskGroup() as tasks:
             for loop in (announcer.run(), invalidator.run(), caches.catch_up(), caches.look_again()):
                 tasks.create_task(loop)
             await store.open()
             await Warming(store, own[0], spec.name).run()
             service.ready = True
-    finally:
-        await caches.aclose()
-        await store.aclose()
-        await pool.aclose()

@@ -9,12 +9,13 @@ import logging
 import time
 from collections import deque
 from dataclasses import asdict, dataclass
+from typing import Protocol
 from zlib import crc32
 
 from .http import HttpError
 from .members_caches import Caches, packed
 from .members_store import Found, StoreClient, StoreDown
-from .sqs import NoSuchQueue, Received, Sqs
+from .sqs import NoSuchQueue, Received
 from .trace import Trace
 
 QUEUE = "invalidations"
@@ -28,6 +29,15 @@ _SOON_S = 0.25  # an announcement is often a little ahead of the write itself
 _TIE_RECEIVES = 5  # another value of the same time: it has won, or what was announced is still on its way
 _PAUSE_S = 0.3
 _log = logging.getLogger(__name__)
+
+
+class Queue(Protocol):
+    """What ``simian_lab.sqs.Sqs`` and ``simian_lab.sqs_amazon.AmazonSqs`` can do."""
+
+    async def create(self) -> None: ...
+    async def send(self, bodies: list[str]) -> None: ...
+    async def receive(self, *, wait_s: int, hidden_s: int) -> list[Received]: ...
+    async def delete(self, receipts: list[str]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,7 @@ class Announcement:
 class Announcer:
     """Posts changed keys to the region's own queue, from a bounded list in memory, until they are taken."""
 
-    def __init__(self, queue: Sqs, name: str) -> None:
+    def __init__(self, queue: Queue, name: str) -> None:
         self._queue, self._name = queue, name
         self._waiting: deque[str] = deque()
         self._some = asyncio.Event()
@@ -95,7 +105,7 @@ class Announcer:
                 await _pause(self._queue, error)
 
 
-async def _pause(queue: Sqs, error: HttpError) -> None:
+async def _pause(queue: Queue, error: HttpError) -> None:
     """After a failure: make the queue if that is what is missing, and wait a little."""
     if isinstance(error, NoSuchQueue):
         try:
@@ -109,7 +119,9 @@ async def _pause(queue: Sqs, error: HttpError) -> None:
 class Invalidator:
     """Pulls the other region's announcements and takes what they outdate out of all caches of this region."""
 
-    def __init__(self, queue: Sqs, caches: Caches, store: StoreClient, node: str, *, late_after_s: float = 0.0) -> None:
+    def __init__(
+        self, queue: Queue, caches: Caches, store: StoreClient, node: str, *, late_after_s: float = 0.0
+    ) -> None:
         """``late_after_s``: what was announced so long ago is thrown away; 0: nothing is."""
         self._queue, self._caches, self._store, self._node = queue, caches, store, node
         self._late_after_s = late_after_s

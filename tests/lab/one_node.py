@@ -1,5 +1,6 @@
 """One node of the lab as a process of its own, our stand-in or the real program: what contract suites talk to."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -64,6 +65,11 @@ class OneNode:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP: it takes connections, and says nothing."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
 
     def connect(self) -> socket.socket:
         """A connection to its port."""

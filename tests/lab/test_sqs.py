@@ -6,14 +6,16 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
-from simian_filters.rules import Rules
+from simian_filters.rules import Rule, Rules
 from simian_lab.calls import Callee, Caller
-from simian_lab.http import Pool
+from simian_lab.http import Closed, ConnectRefused, HttpError, Pool, TimedOut
+from simian_lab.members_invalidation import Queue as QueueClient
 from simian_lab.sqs import NoSuchQueue, Sqs, md5_of, md5_of_attributes
 
 from .one_node import PATIENCE_S, STAND_IN, OneNode, one_node, wait_for
@@ -241,20 +243,77 @@ def test_what_was_sent_outlives_a_kill(queue: Queue) -> None:
     assert sorted(queue.bodies(**MANY) + queue.bodies(**MANY), key=int) == sent
 
 
-def test_the_labs_client_makes_the_queue_that_is_missing_and_uses_it(server: OneNode) -> None:
+@asynccontextmanager
+async def our_own(caller: Caller, callee: Callee, name: str) -> AsyncIterator[QueueClient]:
+    yield Sqs(caller, "members-east-a", callee, name)
+
+
+def amazons(caller: Caller, callee: Callee, name: str) -> AbstractAsyncContextManager[QueueClient]:
+    sqs_amazon = pytest.importorskip("simian_lab.sqs_amazon")
+    made: AbstractAsyncContextManager[QueueClient] = sqs_amazon.queue_of(caller, "members-east-a", callee, name)
+    return made
+
+
+Made = Callable[[Caller, Callee, str], AbstractAsyncContextManager[QueueClient]]
+CLIENTS = pytest.mark.parametrize("client_of", [our_own, amazons])
+
+
+def used(client_of: Made, server: OneNode, use: Callable[[QueueClient, Rules], Awaitable[None]]) -> None:
+    """A client of a new queue, used."""
+
     async def main() -> None:
-        pool = Pool()
+        pool, rules = Pool(), Rules()
         callee = Callee("queue-east", "queue", server.spec.host, server.spec.port)
-        client = Sqs(Caller(pool, Rules()), "members-east-a", callee, next(NAMES))
+        async with client_of(Caller(pool, rules), callee, next(NAMES)) as client:
+            await use(client, rules)
+        await pool.aclose()
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+@CLIENTS
+def test_the_labs_client_makes_the_queue_that_is_missing_and_uses_it(client_of: Made, server: OneNode) -> None:
+    async def use(client: QueueClient, rules: Rules) -> None:
         with pytest.raises(NoSuchQueue):
             await client.send(["x"])
+        await client.create()
         await client.create()
         await client.send(["x", "y"])
         received = await client.receive(wait_s=1, hidden_s=30)
         assert [(each.body, each.receives) for each in received] == [("x", 1), ("y", 1)]
         await client.delete([each.receipt for each in received])
         assert await client.receive(wait_s=0, hidden_s=0) == []
-        await pool.aclose()
-        await asyncio.sleep(0.01)
 
-    asyncio.run(main())
+    used(client_of, server, use)
+
+
+@CLIENTS
+def test_the_labs_client_does_as_the_rules_of_its_node_say(client_of: Made, server: OneNode) -> None:
+    async def use(client: QueueClient, rules: Rules) -> None:
+        await client.create()
+        rules.put(Rule("mark", "client", 1.0, 1, status=503, callee="queue", expires_in_s=60.0))
+        with pytest.raises(HttpError):
+            await client.send(["x"])
+        rules.remove("mark")
+        await client.send(["y"])
+        assert [each.body for each in await client.receive(wait_s=1, hidden_s=30)] == ["y"]
+
+    used(client_of, server, use)
+
+
+@CLIENTS
+def test_the_labs_client_tells_a_queue_that_is_paused_or_gone(
+    client_of: Made, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    async def use(client: QueueClient, rules: Rules) -> None:
+        await client.create()
+        node.pause()
+        with pytest.raises(TimedOut):
+            await client.send(["x"])
+        node.kill()
+        with pytest.raises((Closed, ConnectRefused)):
+            await client.send(["x"])
+
+    with one_node(tmp_path, "queue-east", STAND_IN) as node:
+        used(client_of, node, use)

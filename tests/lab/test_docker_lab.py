@@ -7,12 +7,14 @@ each way; else some.
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from .containers import lab_engine_fixture  # noqa: F401
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1
-PATIENCE_S = 240.0
+PATIENCE_S, LISTEN_S = 240.0, 10.0
 LAYOUT = Layout.compute(flavour="docker")
 MONKEYS = {
     "chaos": ["--service", "store", "--region", "east", "--how", "kill"],
@@ -170,6 +172,34 @@ def test_no_socket_goes_round_the_proxies(lab: DockerLab) -> None:
         own |= {f"{NETWORKS[f'edge-{node.region}']}."} if node.service == "gateway" else set()
         strangers = [address for address in seen if not any(address.startswith(net) for net in own)]
         assert not strangers, (node.name, strangers)
+
+
+def _bytes_seen(interface: str) -> Iterator[tuple[str, str, int]]:
+    """Source, destination and size of each IPv4 packet that passes a bridge of this machine, for a while."""
+    with closing(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))) as ear:
+        ear.bind((interface, 0))
+        ear.settimeout(1.0)
+        deadline = time.monotonic() + LISTEN_S
+        while time.monotonic() < deadline:
+            with suppress(TimeoutError):
+                packet = ear.recv(65535)[14:]
+                yield socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20]), len(packet)
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_every_byte_in_a_region_is_for_one_of_its_own_nodes_and_those_for_the_other_are_the_proxies(
+    lab: DockerLab, region: str
+) -> None:
+    bridge = lab.engine.run("network", "inspect", f"{PROJECT}_{region}", "--format", "{{slice .Id 0 12}}").strip()
+    own, proxies = f"{NETWORKS[region]}.", {f"{NETWORKS[region]}.60", f"{NETWORKS[region]}.61"}
+    counts: Counter[str] = Counter()
+    for source, target, size in _bytes_seen(f"br-{bridge}"):
+        strangers = [at for at in (source, target) if not at.startswith(own)]
+        assert not strangers, f"{source} to {target}"
+        counts["through a proxy" if {source, target} & proxies else "within"] += size
+    print(f"{region}: {dict(counts)} in {LISTEN_S:g} s")
+    assert counts["through a proxy"] > 0
+    assert counts["within"] > 0
 
 
 @pytest.mark.parametrize("monkey", MONKEYS if FULL else ["chaos", "split-brain", "kong"])

@@ -28,7 +28,7 @@ from simian.fields import (
 from simian.opening import why_closed
 from simian.probe import nearest
 from simian.secrets import with_secrets
-from simian.yamlfile import load_yaml
+from simian.yamlfile import load_text, parse_yaml
 
 Many = Field(strict=False)  # a list in the file, a tuple in the model
 PATHS = ("manifest",)  # settings of drivers that are files: relative ones are beside simian.yaml
@@ -125,7 +125,12 @@ class Config(Part):
 
 def load_config(path: FilePath) -> Config:
     """simian.yaml. Raises UsageError with every problem, each with file, line and key."""
-    document = load_yaml(path)
+    return parse_config(load_text(path), path)
+
+
+def parse_config(text: str, path: FilePath) -> Config:
+    """The same from its text."""
+    document = parse_yaml(text, str(path))
     folder = path.absolute().parent
     given = document.data.get("plugins")
     if isinstance(given, list):

@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simian.crash_points import CrashPoint, no_crash
 from simian.errors import JournalError
-from simian.fault import Fault, fault_from_json
+
+if TYPE_CHECKING:  # a command that only looks back asks for no fault, and would import all kinds of them
+    from simian.fault import Fault
 
 SCHEMA = 2
 BUSY_LIMIT_S = 5.0
@@ -58,7 +60,7 @@ class Entry:
     run: str
     n: int
     stage: str
-    fault: Fault
+    fault: "Fault"
     state: str
     doubtful_until: float | None = None
 
@@ -186,7 +188,7 @@ class Journal:
 
     # --- faults
 
-    def intend(self, run: str, entries: Iterable[tuple[int, str, Fault, Mapping[str, Any]]], at: float) -> None:
+    def intend(self, run: str, entries: Iterable[tuple[int, str, "Fault", Mapping[str, Any]]], at: float) -> None:
         """Write down, before acting, the faults ``(n, stage, fault, control)`` of a stage: all or none."""
         rows = [(run, n, stage, json.dumps(f.to_json()), at, json.dumps(control)) for n, stage, f, control in entries]
         with self._writing("intend") as db:
@@ -214,6 +216,8 @@ class Journal:
         return [self._entry(row) for row in rows]
 
     def _entry(self, row: sqlite3.Row) -> Entry:
+        from simian.fault import fault_from_json
+
         try:
             fault = fault_from_json(json.loads(row["fault"]))
         except (ValueError, TypeError) as error:

@@ -2,23 +2,23 @@
 
 import os
 import sys
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simian.cli.books import Books, recall, remember
 from simian.cli.globals import Globals
 from simian.cli.state import StateFolder, state_folder, state_root
 from simian.clock import SystemClock
-from simian.errors import JournalError, UsageError
+from simian.errors import JournalError, SimianError, UsageError
 from simian.halt import HaltLever
 from simian.journal import Journal
-from simian.monkey import Found, find_monkeys
-from simian.world import World
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # each is imported when it is asked for: a command that only looks back asks for none
     from simian.config import Config
     from simian.history import History
+    from simian.monkey import Found
+    from simian.world import World
 
 CONFIG = "simian.yaml"
 
@@ -47,8 +47,10 @@ def lab_config() -> Path:
     return lab_state().lab / CONFIG
 
 
-def found_monkeys(settings: Globals) -> Found:
+def found_monkeys(settings: Globals) -> "Found":
     """Every monkey that can be found with what configuration there is; a wrong one is not this question's affair."""
+    from simian.monkey import find_monkeys
+
     path = config_path(settings)
     if path is None:
         return find_monkeys()
@@ -62,31 +64,54 @@ def found_monkeys(settings: Globals) -> Found:
 
 def load_system(settings: Globals) -> "System":
     """The system of the configuration in force. Raises UsageError with every problem of its file."""
+    return System(_config_in_force(settings))
+
+
+def system_looked_back_on(settings: Globals) -> "System":
+    """The same for a command that asks for its journal and history only: the file is read if it is not known."""
+    path, root = _config_in_force(settings), state_root(os.environ)
+    books = recall(root, path)
+    if books is None:
+        from simian.config import parse_config
+        from simian.yamlfile import load_text
+
+        text = load_text(path)
+        books = Books.of(parse_config(text, path))
+        remember(root, path, text, books)
+    return System(path, books)
+
+
+def _config_in_force(settings: Globals) -> Path:
     path = config_path(settings)
     if path is None:
         raise UsageError(
             "no simian.yaml in this folder or above, and no lab is up; "
             'run "simian lab up", write one, or name one with --config FILE'
         )
-    from simian.config import load_config
-
     if settings.verbose:
         print(f"configuration: {path}", file=sys.stderr)
-    return System(load_config(path), path)
+    return path
 
 
-@dataclass
 class System:
-    """One system under simian."""
+    """One system under simian. With its ``books`` known, its file is not read before something else is asked for."""
 
-    config: "Config"
-    path: Path
-    clock: SystemClock = field(default_factory=SystemClock)
+    def __init__(self, path: Path, books: Books | None = None) -> None:
+        self.path = path
+        self.clock = SystemClock()
+        self.books = books or Books.of(self.config)
+
+    @cached_property
+    def config(self) -> "Config":
+        """Its simian.yaml. Raises UsageError with every problem of it."""
+        from simian.config import load_config
+
+        return load_config(self.path)
 
     @property
     def name(self) -> str:
         """What simian.yaml calls it."""
-        return self.config.system
+        return self.books.system
 
     @property
     def is_lab(self) -> bool:
@@ -101,7 +126,8 @@ class System:
     @cached_property
     def state(self) -> StateFolder:
         """Where its things are kept."""
-        return state_folder(state_root(os.environ), self.name, self.settings["platform"])
+        platform = {"driver": self.books.driver, "project": self.books.project}
+        return state_folder(state_root(os.environ), self.name, platform)
 
     @cached_property
     def _journal(self) -> Journal:
@@ -123,35 +149,44 @@ class System:
             ) from error
         return HaltLever(self.state.lever)
 
-    def world(self) -> World:
+    def world(self) -> "World":
         """Its world, drivers and all. Raises UsageError."""
         from simian.drivers import build_world
 
         return build_world(self.settings, clock=self.clock, environment=os.environ)
 
-    def monkeys(self) -> Found:
+    def monkeys(self) -> "Found":
         """Every monkey, those of the operator's folders too."""
+        from simian.monkey import find_monkeys
+
         return find_monkeys([Path(folder) for folder in self.config.plugins])
 
     def for_request(self) -> dict[str, Any]:
         """The configuration's part of a run's request."""
         return self.config.for_request()
 
+    @property
+    def history_place(self) -> str:
+        """Where its history is: a file or an address."""
+        return self.books.history or str(self.state.history)
+
     def history(self) -> "History":
         """Its history. Raises SimianError where it cannot be opened."""
         from simian.history import open_history
 
-        return open_history(self.config.history or str(self.state.history))
+        return open_history(self.history_place)
 
     def feed_history(self, *runs: str) -> list[str]:
         """Bring ended runs from the journal into the history; returns what went wrong, which harms no run."""
-        from simian.errors import SimianError
-        from simian.record import record_of
-
         journal = self.journal()
         try:
+            ended = runs or journal.unfed()
+            if not ended:
+                return []
+            from simian.record import record_of
+
             history = self.history()
-            for run in runs or journal.unfed():
+            for run in ended:
                 if journal.run_row(run)["ended"] is not None:
                     history.store(record_of(journal, run))
                     journal.mark_fed(run)

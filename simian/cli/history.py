@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from simian.cli.context import System, load_system
-from simian.cli.options import seconds
+from simian.cli.context import System, load_system, system_looked_back_on
 from simian.cli.output import print_json, print_table
 from simian.errors import UsageError
 
@@ -19,6 +18,8 @@ def moment(text: str | None, option: str) -> datetime | None:
     """``2026-11-22``, ``2026-11-22T10:00`` (UTC unless said) or an age such as ``24h``. Raises UsageError."""
     if text is None:
         return None
+    from simian.cli.options import seconds
+
     try:
         at = datetime.fromisoformat(text)
         return at if at.tzinfo else at.replace(tzinfo=UTC)
@@ -37,9 +38,12 @@ def history(
     after: Annotated[str | None, typer.Option(help="The cursor that the page before ended with.")] = None,
 ) -> int:
     """Past runs, newest first."""
-    system = load_system(ctx.obj)
+    from simian.history import read_page
+
+    system = system_looked_back_on(ctx.obj)
     problems = _fed(system)
-    rows, following = system.history().page(
+    rows, following = read_page(
+        system.history_place,
         monkey=monkey,
         verdict=verdict,
         outcome=outcome,
@@ -60,9 +64,10 @@ def history(
 
 def _fed(system: System) -> list[str]:
     """Runs whose command died are closed and brought into the history by the next command that looks."""
-    from simian.guardian import close_harmless
+    if system.journal().unfinished():
+        from simian.guardian import close_harmless
 
-    close_harmless(system.journal(), system.clock)
+        close_harmless(system.journal(), system.clock)
     return system.feed_history()
 
 

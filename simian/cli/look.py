@@ -124,7 +124,7 @@ def _kept(system: System) -> list[Mapping[str, Any]]:
         _finding("configuration", system.path),
         _finding("state folder", state.path),
         _finding("journal", state.journal),
-        _finding("history", system.config.history or state.history),
+        _finding("history", system.history_place),
         lever,
     ]
 

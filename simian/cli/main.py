@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
+from simian.cli.defaults import Command, Group
 from simian.cli.globals import Globals, split_globals
 from simian.cli.output import printable
 from simian.cli.streams import patient_streams
@@ -42,7 +42,7 @@ MONKEYS = "A one-off run: simian chaos, gorilla, kong, split-brain, latency, and
 EPILOG = "Everywhere: --config FILE, --json, -q, -v. A monkey's own options: simian MONKEY --help."
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """Built-in commands from the table, monkeys from wherever monkeys come from; each loaded when it is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -71,7 +71,7 @@ class Commands(TyperGroup):
 def _command(name: str, target: Any, help_text: str) -> Any:
     if not isinstance(target, typer.Typer):
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(name, help=None if target.__doc__ else help_text)(target)
+        app.command(name, cls=Command, help=None if target.__doc__ else help_text)(target)
         target = app
     command = typer.main.get_command(target)
     command.name = name

@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from simian.errors import HistoryError, UsageError
+from simian.history.schema import file_of
 
 BUSY_TIMEOUT_S = 30.0  # another run may be storing a day of readings
 CONNECT_TIMEOUT_S = 5
@@ -19,10 +20,11 @@ WRITES = {"simian_writes": True}  # execution option of a connection that is goi
 
 def address(where: str | Path) -> URL:
     """The URL of a file name, a ``sqlite:///`` or a ``postgresql+psycopg://`` address. Raises UsageError."""
-    if isinstance(where, Path) or "://" not in where:
-        return URL.create("sqlite", database=str(Path(where).expanduser().absolute()))
+    file = file_of(where)
+    if file is not None:
+        return URL.create("sqlite", database=str(file))
     try:
-        url = make_url(where)
+        url = make_url(str(where))
     except ArgumentError as error:
         raise UsageError("history is no valid address; write a file name or postgresql+psycopg://HOST/NAME") from error
     if url.get_backend_name() not in ("sqlite", "postgresql"):

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, column, inspect, select, table, text
 
 from simian.errors import HistoryError
 from simian.history.database import BUSY_TIMEOUT_S, WRITES
-from simian.history.tables import NEWEST, VERSION_TABLE
+from simian.history.schema import NEWEST, VERSION_TABLE
 
 _LOCK = 7_346_942_601  # PostgreSQL: any number that nobody else uses for a lock of theirs
 _version = table(VERSION_TABLE, column("version_num"))

@@ -1,38 +1,23 @@
 """The history of past runs: store, get, page."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, Unpack
 
-from sqlalchemy import Connection, Engine, Select, delete, insert, select, tuple_
+from sqlalchemy import Connection, Engine, delete, insert, select
 
 from simian.errors import UsageError
-from simian.history.cursor import read_cursor, write_cursor
 from simian.history.database import WRITES, address, connect, shown, told
 from simian.history.migrate import upgrade
-from simian.history.moment import from_us, to_us
+from simian.history.moment import to_us
+from simian.history.page import Page, Record, Wanted, query
 from simian.history.rows import Shape
 from simian.history.tables import PARTS, runs
 
-Record = dict[str, Any]
-ALLOWED = {
-    "verdict": ("held", "broken", "unknown"),
-    "outcome": ("refused", "aborted", "completed", "crashed"),
-}
 LAST = "last"
-MOST_ROWS = 1000
 _RUN = Shape(runs)
 _SHAPES = {key: Shape(table, "number", "position") for key, table in PARTS.items()}
-_PAGE = ("run", "monkey", "started", "outcome", "verdict", "recovery", "seed")
-
-
-class Page(NamedTuple):
-    """Runs, newest first, as ``history --json`` shows them, and the cursor of the next page (None: no more)."""
-
-    rows: list[Record]
-    next: str | None
 
 
 class History:
@@ -102,32 +87,12 @@ class History:
             raise UsageError(f"no run begins with {run!r} in history {self.name}; 'simian history' lists them")
         raise UsageError(f"run {run!r} may be {', '.join(found[:3])}{', …' if found[3:] else ''}; write more of it")
 
-    def page(
-        self,
-        *,
-        monkey: str | None = None,
-        verdict: str | None = None,
-        outcome: str | None = None,
-        since: str | datetime | None = None,
-        until: str | datetime | None = None,
-        limit: int = 20,
-        after: str | None = None,
-    ) -> Page:
-        """Runs by start, newest first. ``since`` is included, ``until`` is not; ``after`` is a page's ``next``.
-
-        Times are datetimes or ISO 8601 texts, UTC where they name no zone. Raises UsageError with every problem.
-        """
-        wanted = {"verdict": verdict, "outcome": outcome}
-        bounds = _checked(wanted, {"since": since, "until": until}, limit, after)
-        query = select(*(runs.c[name] for name in _PAGE), runs.c.more)
-        for name, value in {"monkey": monkey, **wanted}.items():
-            query = query if value is None else query.where(runs.c[name] == value)
-        query = _within(query, bounds).order_by(runs.c.started.desc(), runs.c.run.desc()).limit(limit + 1)
+    def page(self, **wanted: Unpack[Wanted]) -> Page:
+        """Runs by start, newest first. Raises UsageError with every problem."""
+        asked = query(**wanted)
         with told(self.name, "read"), self._engine.connect() as connection:
-            found = connection.execute(query).all()
-        rows = [{name: None for name in _PAGE} | _only(_PAGE, _RUN.item(row)) for row in found[:limit]]
-        more = len(found) > limit
-        return Page(rows, write_cursor(found[limit - 1].started, found[limit - 1].run) if more else None)
+            sql = asked.sql if connection.dialect.paramstyle == "qmark" else asked.sql.replace("?", "%s")
+            return asked.page(connection.exec_driver_sql(sql, asked.values).all())
 
     def close(self) -> None:
         """Let go of the database."""
@@ -167,51 +132,3 @@ def _is_part(key: str, value: Any) -> bool:
 
 def _statement(connection: Connection, shape: Shape) -> str:
     return str(insert(shape.table).compile(dialect=connection.dialect, column_keys=list(shape.columns)))
-
-
-def _only(names: tuple[str, ...], item: Record) -> Record:
-    return {name: item[name] for name in names if name in item}
-
-
-Bounds = dict[str, Any]
-
-
-def _checked(
-    wanted: Mapping[str, str | None], times: Mapping[str, str | datetime | None], limit: int, after: str | None
-) -> Bounds:
-    problems: list[str] = []
-    bounds: Bounds = {}
-    for name, value in wanted.items():
-        if value is not None and value not in ALLOWED[name]:
-            problems.append(f"{name} cannot be {value!r}; it is one of {', '.join(ALLOWED[name])}")
-    for name, time in times.items():
-        try:
-            bounds[name] = None if time is None else _moment(time)
-        except (ValueError, OverflowError):
-            problems.append(f"{name} cannot be {time!r}; write a date or time like 2026-11-22 or 2026-11-22T10:00:00Z")
-    if not 1 <= limit <= MOST_ROWS:
-        problems.append(f"limit cannot be {limit}; it is 1 to {MOST_ROWS}")
-    try:
-        bounds["after"] = None if after is None else read_cursor(after)
-    except ValueError as error:
-        problems.append(str(error))
-    if problems:
-        raise UsageError(problems)
-    return bounds
-
-
-def _moment(time: str | datetime) -> str:
-    """In the one form that the column takes."""
-    if isinstance(time, datetime):
-        time = (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
-    return from_us(to_us(time))
-
-
-def _within(query: Select[Any], bounds: Bounds) -> Select[Any]:
-    if bounds["since"] is not None:
-        query = query.where(runs.c.started >= bounds["since"])
-    if bounds["until"] is not None:
-        query = query.where(runs.c.started < bounds["until"])
-    if bounds["after"] is not None:
-        query = query.where(tuple_(runs.c.started, runs.c.run) < bounds["after"])
-    return query

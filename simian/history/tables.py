@@ -26,9 +26,6 @@ from sqlalchemy import (
 
 from simian.history.moment import from_us, to_us
 
-VERSION_TABLE = "simian_version"
-NEWEST = "0003"  # the schema this code reads and writes: the id of the last migration
-
 
 class Moment(TypeDecorator[str]):
     """A point in time, UTC: microseconds since the epoch as BIGINT here, ISO 8601 with microseconds and Z outside.

@@ -18,7 +18,8 @@ from sqlalchemy import create_engine, select, text
 from simian.errors import HistoryError, UsageError
 from simian.history import History, open_history
 from simian.history.database import WRITES
-from simian.history.tables import NEWEST, VERSION_TABLE, metadata, runs
+from simian.history.schema import NEWEST, VERSION_TABLE
+from simian.history.tables import metadata, runs
 
 from ..report import records
 

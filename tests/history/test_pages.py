@@ -2,16 +2,20 @@
 
 import base64
 import random
+import sqlite3
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
-from simian.errors import UsageError
-from simian.history import History
+from simian.errors import HistoryError, UsageError
+from simian.history import History, open_history, read_page, store
 from simian.history.cursor import write_cursor
+from simian.history.page import query
+from simian.history.schema import VERSION_TABLE
 
 from ..report import records
 
@@ -98,6 +102,79 @@ def test_filters_hold_on_every_page(history: History, wanted: dict[str, str], li
     assert [run for page in pages(history, limit=limit, **wanted) for run in page] == newest_first(right)
 
 
+def odd(die: random.Random, record: records.Record) -> records.Record:
+    """Some with values that no column holds, or that are not told in the one form of the column."""
+    more: list[records.Record] = [
+        {},
+        {"monkey": "a\0b"},
+        {"seed": -(1 << 63)},
+        {"started": "2026-11-22"},
+        {"verdict": 7},
+    ]
+    return record | die.choice(more)
+
+
+@pytest.mark.parametrize("wanted", FILTERS)
+def test_a_page_by_sqlite3_alone_is_the_page(
+    history: History, wanted: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    die = random.Random(seed)
+    for number in range(60):
+        history.store(odd(die, a_run(die, f"{number:02}{die.choice('aZé_')}")))
+    monkeypatch.setattr(store, "open_history", lambda _: pytest.fail("opened with SQLAlchemy"))
+    for limit in (1, 3, 1000):
+        bounds = [None, records.moment(die.randrange(40)), datetime.fromtimestamp(records.START + 20, UTC)]
+        asked: dict[str, Any] = {**wanted, "limit": limit, "since": die.choice(bounds), "until": die.choice(bounds)}
+        after = None
+        while True:
+            page = read_page(history.name, **asked, after=after)
+            assert page == history.page(**asked, after=after)
+            after = page.next
+            if after is None:
+                break
+
+
+def test_nothing_is_left_beside_a_file_that_was_read(tmp_path: Path) -> None:
+    open_history(tmp_path / "h.db").close()
+    assert read_page(tmp_path / "h.db") == ([], None)
+    assert [path.name for path in tmp_path.iterdir()] == ["h.db"]
+
+
+def test_what_sqlite3_alone_cannot_read_is_read_all_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "not here yet" / "h?.db"
+    assert read_page(file) == ([], None)
+    with open_history(file) as history:
+        history.store(records.held_gorilla())
+    found = read_page(str(file))
+    assert len(found.rows) == 1
+    plain = file.rename(tmp_path / "h.db")
+    assert read_page(f"sqlite:///{plain}") == found
+
+
+@pytest.mark.parametrize("spoilt", ["a diary", "another simian's", "somebody else's"])
+def test_what_is_wrong_with_a_history_is_told_as_ever(tmp_path: Path, spoilt: str) -> None:
+    file = tmp_path / "h.db"
+    if spoilt == "a diary":
+        file.write_text("dear diary\n" * 100)
+    else:
+        with closing(sqlite3.connect(file)) as other:
+            other.execute(
+                "CREATE TABLE runs (a)"
+                if spoilt == "somebody else's"
+                else f"CREATE TABLE {VERSION_TABLE} (version_num)"
+            )
+            if spoilt == "another simian's":
+                other.execute(f"INSERT INTO {VERSION_TABLE} VALUES ('9999')")
+            other.commit()
+    with pytest.raises(HistoryError) as ever:
+        open_history(file)
+    with pytest.raises(HistoryError) as told:
+        read_page(file)
+    assert str(told.value) == str(ever.value)
+
+
 def test_since_is_included_and_until_is_not(history: History) -> None:
     for second in range(5):
         history.store(records.refused_latency() | {"run": f"r{second}", "started": records.moment(second)})
@@ -168,13 +245,8 @@ def test_every_wrong_filter_is_named_at_once(history: History) -> None:
 
 @pytest.mark.parametrize("wanted", FILTERS)
 def test_a_page_is_read_from_an_index_in_order(history: History, wanted: dict[str, str]) -> None:
-    asked: list[tuple[str, Any]] = []
-    engine = history._engine
-    event.listen(engine, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
-    history.page(after=GOOD, **wanted)
-    sql, values = next((sql, values) for sql, values in asked if sql.startswith("SELECT"))
-    assert values[-1] == 0  # the library writes OFFSET always
-    with engine.connect() as connection:
+    sql, values, _ = query(after=GOOD, **wanted)
+    with history._engine.connect() as connection:
         plan = " ".join(str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values))
     index = "_".join(["ix_runs", *sorted(wanted), "started_run"])
     assert f"USING INDEX {index}" in plan

@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from simian.history.tables import VERSION_TABLE, metadata
+from simian.history.schema import VERSION_TABLE
+from simian.history.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -37,7 +37,8 @@ def kong(
     left = topology.region(region).name if region else rng.choice(used or regions)
     saviours = _saviours(topology, left, to)
     if left not in used:
-        raise Refused(f"no users are known to be sent to {left}; add a `steering:` section to simian.yaml")
+        why = topology.unknown_shares or "add a `steering:` section to simian.yaml"
+        raise Refused(f"no users are known to be sent to {left}; {why}")
     ways = _Leaving(topology, left, saviours)
     return ways.hard(percents) if hard else list(ways.planned(percents))
 

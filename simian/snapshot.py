@@ -8,7 +8,7 @@ from typing import Any
 from simian.errors import DriverError
 from simian.hands import Hands
 from simian.topology import Topology
-from simian.traffic import as_plain
+from simian.traffic import Shares, as_plain
 from simian.world import World
 
 Snapshot = dict[str, dict[str, dict[str, Any]]]
@@ -18,13 +18,15 @@ PARTS = ("nodes", "links", "rules", "shares", "modes")
 
 def topology_of(world: World, system: str) -> Topology:
     """Regions, zones, nodes and links as seen now. Raises DriverError."""
+    shares: Shares = {}
+    why = ""
     try:
         shares = world.steering.shares()
-    except DriverError:
-        shares = {}  # unknown: whoever moves users refuses then, the others have no need of it
+    except DriverError as error:
+        why = str(error)  # whoever moves users refuses then, the others have no need of it
     filtered = set(world.requests.nodes())  # a platform need not know what is mounted in its nodes
     nodes = tuple(replace(node, filters=node.filters or node.name in filtered) for node in world.platform.nodes())
-    return Topology(system, nodes, tuple(world.network.links()), shares)
+    return Topology(system, nodes, tuple(world.network.links()), shares, why)
 
 
 def take(world: World, hands: Hands) -> Snapshot:

@@ -92,13 +92,15 @@ def _one(kind: str, name: str, found: Iterable[T], allowed: Iterable[str]) -> T:
 class Topology:
     """The system as seen at one moment. ``hash`` covers what selection depends on, not states or times.
 
-    ``shares``: home region -> serving region -> share of its users (0..1), as they are steered now; empty: unknown.
+    ``shares``: home region -> serving region -> share of its users (0..1), as they are steered now; empty: unknown, and
+    ``unknown_shares`` says why.
     """
 
     system: str
     nodes: tuple[Node, ...]
     links: tuple[Link, ...] = ()
     shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    unknown_shares: str = ""
 
     @property
     def zones(self) -> tuple[Zone, ...]:

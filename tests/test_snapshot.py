@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from simian.errors import DriverError, Unreachable
+from simian.errors import DriverError, Refused, Unreachable
 from simian.hands import OneByOne
 from simian.memory import build_memory_world
+from simian.monkey import find_monkeys
 from simian.snapshot import differences, take, topology_of
+from simian.traffic import Shares
 from simian.world import Rule, World
 
 HANDS = OneByOne(Random(1))
@@ -109,3 +111,17 @@ def test_a_topology_is_what_is_seen_now() -> None:
     assert topology.system == "shop"
     assert topology.node("store-east-a").state == "stopped"
     assert len(topology.links) == 38
+
+
+def test_why_nobody_knows_where_users_go_is_told_to_who_would_move_them() -> None:
+    memory = build_memory_world()
+
+    class Mute:
+        def shares(self) -> Shares:
+            raise Unreachable("the name server does not answer")
+
+    world = replace(memory.world, steering=Mute())
+    topology = topology_of(world, "shop")
+    assert (topology.shares, topology.unknown_shares) == ({}, "the name server does not answer")
+    with pytest.raises(Refused, match="no users are known to be sent to east; the name server does not answer"):
+        find_monkeys().get("kong").function(topology, Random(1), region="east")

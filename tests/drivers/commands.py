@@ -27,9 +27,9 @@ class Commands:
         """``simian.yaml``: JSON is YAML."""
         (self.folder / "simian.yaml").write_text(json.dumps(sections))
 
-    def run(self, how: Mapping[str, Any]) -> dict[str, Any]:
+    def run(self, how: Mapping[str, Any], *flags: str) -> dict[str, Any]:
         """The record of a run of this experiment, and its exit code."""
-        with self.begin(how) as command:
+        with self.begin(how, *flags) as command:
             return self.record(command)
 
     def record(self, command: "subprocess.Popen[str]") -> dict[str, Any]:
@@ -38,13 +38,13 @@ class Commands:
         assert said, complained
         return {**json.loads(said), "exit": command.returncode}
 
-    def begin(self, how: Mapping[str, Any]) -> "subprocess.Popen[str]":
+    def begin(self, how: Mapping[str, Any], *flags: str) -> "subprocess.Popen[str]":
         experiment = {
             "experiment": "on containers", "hypothesis": "The front answers as others are left.",
             "for": "8s", "baseline": "4s", "recover_within": "120s", "exposure": "assumed", **how,
         }  # fmt: skip
         (self.folder / "run.yaml").write_text(json.dumps(experiment))
-        return self.simian("run", "run.yaml", "--json", "--yes")
+        return self.simian("run", "run.yaml", "--json", "--yes", *flags)
 
     def recover(self) -> int:
         """The exit code of ``simian recover``."""

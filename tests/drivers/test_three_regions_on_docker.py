@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from simian_lab.layout import Layout
+
+from simian.steering.powerdns import write_weights
 
 from ..real_parts import part_missing
 from .commands import CLEAN, told
 from .conftest import PATIENCE_S
 from .docker_engine import PORT, RealEngine, SmallContainers, real_engine_fixture  # noqa: F401
 from .shop import Shop
+from .small_lab import KEY, RealPowerDns, ask_dns_api
 
 PLACES = {
     **{f"north-{zone}": "north" for zone in "abc"},
@@ -88,6 +92,87 @@ def test_regions_are_cut_apart_by_the_networks_of_the_engine_and_joined_again(
     assert {fault["target"] for fault in record["faults"]} == cut
     assert all(fault["evidence"]["held"] for fault in record["faults"])
     assert shop.seen() == before
+
+
+HOMES = {"north": "198.18.0.0/17", "south": "198.18.128.0/17", "isle": "198.19.0.0/16"}
+ZONE = "sea."
+
+
+class SeaDns:
+    """A real PowerDNS that leads the users of each region to a switch of its own, and that to the region's servers."""
+
+    def __init__(self, folder: Path, shop: Shop) -> None:
+        self.dns = RealPowerDns(folder, Layout.compute(0))
+        self._servers = {
+            region: [shop.containers.addresses[f"web-{place}"] for place, its in PLACES.items() if its == region]
+            for region in HOMES
+        }
+        geo = "".join(f"if netmask({{'{net}'}}) then return '{home}.switch.sea.' end " for home, net in HOMES.items())
+        records = [("app", "LUA", [f"CNAME \";{geo}return 'north.switch.sea.'\""])]
+        for home in HOMES:
+            weights = write_weights({f"{each}.web.sea.": 100 * (each == home) for each in HOMES})
+            records += [(f"{home}.switch", "LUA", [weights]), (f"{home}.web", "A", self._servers[home])]
+        sets = [
+            {"name": f"{name}.{ZONE}", "type": kind, "ttl": 1, "changetype": "REPLACE",
+             "records": [{"content": content, "disabled": False} for content in contents]}
+            for name, kind, contents in records
+        ]  # fmt: skip
+        zone = {"name": ZONE, "kind": "Native", "nameservers": [], "soa_edit_api": "", "rrsets": sets}
+        status, answer = ask_dns_api(self.dns.api, "POST", "", zone)
+        assert status == 201, answer
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The section ``steering:``."""
+        return {
+            "driver": "dns", "provider": "powerdns", "url": f"http://127.0.0.1:{self.dns.api}", "key": KEY,
+            "ask": f"127.0.0.1:{self.dns.udp}", "name": "app.sea", "zone": ZONE,
+            "homes": {home: {"switch": f"{home}.switch.sea.", "subnets": [net]} for home, net in HOMES.items()},
+            "regions": {
+                region: {"target": f"{region}.web.sea.", "addresses": its} for region, its in self._servers.items()
+            },
+        }  # fmt: skip
+
+    def records(self) -> list[Any]:
+        """The zone as the server has it, without its serial number."""
+        _, zone = ask_dns_api(self.dns.api, "GET", f"/{ZONE}")
+        return sorted(
+            (each["name"], each["type"], str(each["records"])) for each in zone["rrsets"] if each["type"] != "SOA"
+        )
+
+
+@pytest.fixture
+def sea_dns(shop: Shop, tmp_path: Path) -> Iterator[SeaDns]:
+    made = SeaDns(tmp_path, shop)
+    config = shop.folder / "simian.yaml"
+    plain = config.read_text()
+    try:
+        shop.configure(shop.sections() | {"steering": made.settings})
+        yield made
+    finally:
+        config.write_text(plain)
+        made.dns.close()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("region", "to"), [("isle", None), ("north", "south")])
+def test_kong_moves_nobody_on_where_nobody_counts_who_arrives_and_puts_back_what_it_moved(
+    shop: Shop, sea_dns: SeaDns, region: str, to: str | None
+) -> None:
+    """Users are led elsewhere by a real DNS, but the servers count no arrivals: that they follow cannot be shown."""
+    before, started, records = shop.seen(), shop.starts(), sea_dns.records()
+    how = {"monkey": "kong", "options": {"region": region} | ({"to": to} if to else {}), "for": "4s"}
+    refused = shop.run(how)
+    assert "whether the saviour has head-room cannot be told" in refused["reasons"][0]
+    assert (refused["exit"], sea_dns.records()) == (3, records)
+    record = shop.run(how, "--force-headroom")
+    assert told(record) == ("aborted", "unknown", "clean"), record["reasons"]
+    (shift,) = record["faults"]
+    assert shift["evidence"]["held"] is None
+    assert "arrivals none" in shift["evidence"]["seen"]
+    saviours = {to} if to else {*HOMES} - {region}
+    assert all(f"{saviour} " in shift["evidence"]["seen"] for saviour in saviours), "the DNS did as it was told"
+    assert (shop.seen(), shop.starts(), sea_dns.records()) == (before, started, records)
 
 
 def toxiproxy_image(api: Any) -> str:

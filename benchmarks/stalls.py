@@ -6,16 +6,15 @@ that it leaves out most who would have waited.
 """
 
 import asyncio
-import gc
 import math
 import os
 import random
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from itertools import count, takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from loopback import HOST, server, url
 from peers import Goal, Report, alone, compared, interleaved, number, used
@@ -26,6 +25,7 @@ from simian.load.client import Pool
 from simian.load.devices import Arrival, arrivals, devices
 from simian.load.engine import Engine
 from simian.load.journey import Means, Patience
+from simian.load.loop import new_event_loop
 from simian.load.resolver import Resolver
 from simian.load.system import Gateway, System
 from simian.load.tally import Tally
@@ -42,10 +42,19 @@ BURST = (
 )
 WITHIN = Goal(2.0, of="ours", why=BURST)  # % of the truth
 SLICES = (
-    "Who else runs on the core when a timer ends is not stopped at once, be it the server: a slice of the scheduler is "
-    "some ms. At real-time priority (`chrt -r 1`), where there are none, it was 1.2 ms on a machine that was busy."
+    "Timers are on time, as half of the starts show. Who else runs on the core when one ends is not stopped at once, "
+    "be it the server: a slice of the scheduler is some ms. At real-time priority (`chrt -r 1`), where there are none, "
+    "it was 1.2 ms on a machine that was busy."
 )
 PUNCTUAL = Goal(2.0, of="ours", why=SLICES)  # ms
+
+T = TypeVar("T")
+
+
+def as_users(body: Coroutine[Any, Any, T]) -> T:
+    """Run it on a loop as the users' process has it."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(body)
 
 
 class _Names:
@@ -136,9 +145,10 @@ async def one_stall(program: str | None, stall_s: float, seed: int) -> tuple[flo
 
 
 class Beat(NamedTuple):
-    """Of a plan at ``FAST``: how much longer than it the whole took; how late starts were, p99; CPU a request."""
+    """Of a plan at ``FAST``: how much longer than it the whole took; how late starts were; CPU a request."""
 
     longer_percent: float
+    half_ms: float
     late_ms: float
     cpu_us: float
 
@@ -150,8 +160,9 @@ async def beat(seconds: float, seed: int) -> Beat:
         begin, cpu = loop.time(), time.process_time()
         tally = await follow(plan, port)
         taken_s, cpu_s = loop.time() - begin, time.process_time() - cpu
-    late_ms = tally.cut(begin, taken_s)["late_ms"]["p99"]
-    return Beat(off_percent(taken_s, plan[-1].at_s, plan[-1].at_s), late_ms, 1e6 * cpu_s / len(plan))
+    late_ms = tally.cut(begin, taken_s)["late_ms"]
+    longer_percent = off_percent(taken_s, plan[-1].at_s, plan[-1].at_s)
+    return Beat(longer_percent, late_ms["p50"], late_ms["p99"], 1e6 * cpu_s / len(plan))
 
 
 def hey_cpu_us(program: str, seconds: float) -> float:
@@ -163,39 +174,24 @@ def hey_cpu_us(program: str, seconds: float) -> float:
 
 def measure(report: Report, program: str | None) -> None:
     """Stalls, shortest first, then the beat at a higher rate. ``program``: hey, where it is."""
-    gc.collect()
-    gc.freeze()  # as the users' process does
     for stall_s in QUICK_STALLS_S if report.quick else STALLS_S:
-        pairs = [asyncio.run(one_stall(program, stall_s, seed)) for seed in range(report.rounds)]
+        pairs = [as_users(one_stall(program, stall_s, seed)) for seed in range(report.rounds)]
         ours, hey = ([pair[0] for pair in pairs], [pair[1] for pair in pairs if pair[1] is not None])
         report.rows.append(
             compared(f"p99 off the truth, stall of {stall_s:g} s", "%", ours, hey or None, "hey", WITHIN)
         )
     at_rate(report, program, QUICK_FAST_S if report.quick else FAST_S)
-    gc.unfreeze()
 
 
 def at_rate(report: Report, program: str | None, seconds: float) -> None:
     """Rows of the beat."""
     seeds = count()
     others = [lambda: hey_cpu_us(str(program), seconds)] if program else []
-    beats, *hey = interleaved(report.rounds, lambda: asyncio.run(beat(seconds, next(seeds))), *others)
+    beats, *hey = interleaved(report.rounds, lambda: as_users(beat(seconds, next(seeds))), *others)
+    late, cpu_us = f"users at {FAST}/s: starts later than meant", [each.cpu_us for each in beats]
     report.rows += [
         alone(f"users at {FAST}/s: longer than the plan", "%", [each.longer_percent for each in beats], 0.1),
-        compared(
-            f"users at {FAST}/s: starts later than meant, p99",
-            "ms",
-            [each.late_ms for each in beats],
-            None,
-            "",
-            PUNCTUAL,
-        ),
-        compared(
-            f"users at {FAST}/s: CPU a request",
-            "us",
-            [each.cpu_us for each in beats],
-            hey[0] if hey else None,
-            "hey",
-            None,
-        ),
+        compared(f"{late}, half of them at most", "ms", [each.half_ms for each in beats], None, "", None),
+        compared(f"{late}, p99", "ms", [each.late_ms for each in beats], None, "", PUNCTUAL),
+        compared(f"users at {FAST}/s: CPU a request", "us", cpu_us, hey[0] if hey else None, "hey", None),
     ]

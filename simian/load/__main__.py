@@ -17,6 +17,7 @@ from simian.load.devices import arrivals, devices
 from simian.load.engine import Engine
 from simian.load.feed import Feed
 from simian.load.journey import Means
+from simian.load.loop import new_event_loop
 from simian.load.resolver import Resolver, Wire
 from simian.load.slices import cut_slices
 from simian.load.system import NoManifest, System
@@ -37,8 +38,8 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     _raise_descriptors()
-    with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(_live(system, options))
+    with contextlib.suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_live(system, options))
     return 0
 
 

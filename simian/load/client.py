@@ -6,7 +6,7 @@ of 256 KiB for each read, which costs three times the CPU).
 
 import asyncio
 import errno
-from collections import deque
+from collections import defaultdict, deque
 from typing import cast
 
 from simian.load.http1 import Malformed, Reader, Response
@@ -27,32 +27,55 @@ class Connection(asyncio.BufferedProtocol):
     """One connection with at most one request in flight."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._reader = Reader()
         self._waiter: asyncio.Future[Response] | None = None
         self._transport: asyncio.Transport | None = None
         self._touched = False
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self.idle_since = 0.0
 
     @property
     def usable(self) -> bool:
         """Open, and nothing in flight."""
-        return self._transport is not None and not self._transport.is_closing() and self._waiter is None
+        return self._waiter is None and self._transport is not None and not self._transport.is_closing()
 
-    async def fetch(self, request: bytes) -> Response:
-        """Send the request and read its answer to the end. Raises TryFailed; cancelled, it drops the connection."""
-        if self._transport is None or self._transport.is_closing():
+    def ask(self, request: bytes, deadline: float) -> "asyncio.Future[Response]":
+        """Send the request to a connection that is usable; its answer, read to the end. Raises TryFailed.
+
+        ``deadline`` in the loop's time. Whoever waits no longer must drop the connection: the answer may still come
+        and would be taken for that of the next request.
+        """
+        if self._transport is None:
             raise TryFailed("closed", untouched=True)
-        self._touched = False
-        waiter: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._waiter = waiter
+        waiter: asyncio.Future[Response] = self._loop.create_future()
+        self._touched, self._waiter = False, waiter
+        self._watch(deadline)
         self._transport.write(request)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            self.drop()  # the answer may still come and would be taken for that of the next request
-            raise
-        finally:
-            self._waiter = None
+        return waiter
+
+    def _watch(self, deadline: float) -> None:
+        """See to it that somebody looks by the deadline.
+
+        As a rule that is the timer of an earlier request: an answer leaves it be, so that few are ever set.
+        """
+        self._deadline = deadline
+        if self._timer is not None and self._timer.when() > deadline:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._watch(self._deadline)
+        else:
+            self._fail(TryFailed("timeout"))
+            self.drop()
 
     def drop(self) -> None:
         """Close at once."""
@@ -68,7 +91,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._touched = True
-        if self._waiter is None or self._waiter.done():
+        if self._waiter is None:
             self.drop()  # bytes that nobody asked for: the two sides no longer agree
             return
         try:
@@ -77,33 +100,40 @@ class Connection(asyncio.BufferedProtocol):
             self._fail(TryFailed("malformed"))
             self.drop()
         else:
-            self._succeed(response)
+            if response is not None:
+                self._succeed(response)
 
     def eof_received(self) -> None:
-        self._succeed(self._reader.closed())
+        response = self._reader.closed()
+        if response is not None:
+            self._succeed(response)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
         reason = "reset" if isinstance(exc, ConnectionResetError | BrokenPipeError) else "closed"
         self._fail(TryFailed(reason, untouched=not self._touched))
 
-    def _succeed(self, response: Response | None) -> None:
-        if response is None or self._waiter is None or self._waiter.done():
-            return
-        self._waiter.set_result(response)
+    def _succeed(self, response: Response) -> None:
+        waiter, self._waiter = self._waiter, None
+        self.idle_since = self._loop.time()
+        if waiter is not None and not waiter.done():
+            waiter.set_result(response)
         if response.last and self._transport is not None:
             self._transport.close()
 
     def _fail(self, error: TryFailed) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(error)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
 
 
 class Pool:
     """Kept-alive connections by address; the one used last is used first, so that few are kept busy."""
 
     def __init__(self) -> None:
-        self._idle: dict[tuple[str, int], deque[Connection]] = {}
+        self._idle: defaultdict[tuple[str, int], deque[Connection]] = defaultdict(deque)
 
     async def fetch(self, host: str, port: int, request: bytes, deadline: float) -> Response:
         """Ask ``host:port``; ``deadline`` in the loop's time. Raises TryFailed.
@@ -111,27 +141,24 @@ class Pool:
         A pooled connection that turns out to have been closed by the server is no failure: the request is sent
         again on a new one.
         """
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await self._fetch((host, port), request)
-        except TimeoutError:
-            raise TryFailed("timeout") from None
-
-    async def _fetch(self, address: tuple[str, int], request: bytes) -> Response:
+        address = (host, port)
         connection = self._take(address)
         if connection is not None:
             try:
-                return await self._ask(connection, address, request)
+                return await self._ask(connection, address, request, deadline)
             except TryFailed as error:
                 if not error.untouched:
                     raise
-        return await self._ask(await _connect(address), address, request)
+        return await self._ask(await _connect(address, deadline), address, request, deadline)
 
-    async def _ask(self, connection: Connection, address: tuple[str, int], request: bytes) -> Response:
-        response = await connection.fetch(request)
-        if connection.usable:
-            connection.idle_since = asyncio.get_running_loop().time()
-            self._idle.setdefault(address, deque()).append(connection)
+    async def _ask(self, connection: Connection, address: tuple[str, int], request: bytes, deadline: float) -> Response:
+        try:
+            response = await connection.ask(request, deadline)
+        except asyncio.CancelledError:
+            connection.drop()
+            raise
+        if not response.last:
+            self._idle[address].append(connection)
         return response
 
     def _take(self, address: tuple[str, int]) -> Connection | None:
@@ -158,11 +185,15 @@ class Pool:
         self._idle.clear()
 
 
-async def _connect(address: tuple[str, int]) -> Connection:
+async def _connect(address: tuple[str, int], deadline: float) -> Connection:
     try:
-        _, connection = await asyncio.get_running_loop().create_connection(Connection, *address)
-    except OSError as error:
-        raise TryFailed(_reason(error)) from error
+        async with asyncio.timeout_at(deadline):
+            try:
+                _, connection = await asyncio.get_running_loop().create_connection(Connection, *address)
+            except OSError as error:
+                raise TryFailed(_reason(error)) from error
+    except TimeoutError:
+        raise TryFailed("timeout") from None
     return connection
 
 

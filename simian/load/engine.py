@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 from simian.load.devices import Arrival
 from simian.load.journey import Journey, Means
@@ -19,21 +20,37 @@ class Engine:
         self._means = means
         self._tally = tally
         self._bound = bound
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, plan: Iterator[Arrival]) -> None:
         """Follow the plan, from now; returns when it has ended and the last of its requests has, too."""
         loop = asyncio.get_running_loop()
-        zero = loop.time()
+        zero, started = loop.time(), loop.create_future()
+
+        def follow(arrival: Arrival | None) -> None:
+            """Start what is due, in the timer's own turn of the loop: a task that sleeps would go on a turn later."""
+            try:
+                while arrival is not None:
+                    intended = zero + arrival.at_s
+                    if loop.time() < intended:
+                        self._timer = loop.call_at(intended, follow, arrival)
+                        return
+                    self._start(arrival, intended)
+                    arrival = next(plan, None)
+            except Exception as error:
+                started.set_exception(error)
+            else:
+                started.set_result(None)
+
+        follow(next(plan, None))
         try:
-            for arrival in plan:
-                intended = zero + arrival.at_s
-                if (early_s := intended - loop.time()) > 0:
-                    await asyncio.sleep(early_s)
-                self._start(arrival, intended)
-            while self._under_way:
+            await started
+            if self._under_way:
                 await asyncio.wait(self._under_way)
         finally:
+            if self._timer is not None:
+                self._timer.cancel()
             for task in self._under_way:
                 task.cancel()
 
@@ -45,12 +62,11 @@ class Engine:
                         errors=["over_bound"])
             )  # fmt: skip
             return
-        task = asyncio.create_task(self._travel(arrival, intended))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._under_way.add(asyncio.create_task(self._travel(arrival, intended)))
 
     async def _travel(self, arrival: Arrival, intended: float) -> None:
-        loop = asyncio.get_running_loop()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
         self._tally.began(max(0.0, 1000.0 * (loop.time() - intended)))
         journey = Journey(self._means, arrival.device, arrival.kind, intended)
         try:
@@ -59,5 +75,7 @@ class Engine:
             journey.outcome.ok = False
             journey.outcome.errors.append("internal")
             loop.call_exception_handler({"message": "a user's request came upon a bug", "exception": error})
+        finally:
+            self._under_way.discard(task)  # here, since a callback of the task's would be one more turn of the loop
         journey.outcome.latency_ms = max(0.0, 1000.0 * (loop.time() - intended))
         self._tally.ended(journey.outcome)

@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 
 BUFFER_B = 16 * 1024  # a head must fit into it; bodies pass through it
 _BODILESS = (204, 304)
+_CHUNKED, _TO_THE_CLOSE = -1, -2  # in the place of a body's length
+_HEADS = 256  # so many are remembered: a server says few different ones, and most of them over and over
 
 
 class Malformed(ValueError):
@@ -37,7 +41,7 @@ class Reader:
 
     def room(self) -> memoryview:
         """Where the next bytes belong; never empty."""
-        return self._view[self._filled :]
+        return self._view[self._filled :] if self._filled else self._view
 
     def took(self, count: int) -> Response | None:
         """So many bytes were put into the room; the answer, if that was its end. Raises Malformed."""
@@ -63,23 +67,23 @@ class Reader:
         end = self._buffer.find(b"\r\n\r\n", 0, self._filled)
         if end < 0:
             return False
-        response = _parsed(self._buffer[:end].decode("latin-1"))
+        response, length = _parsed(bytes(self._view[:end]))
+        if end + 4 + length == self._filled and response.status >= 200:  # as a rule an answer comes whole
+            self._response, self._filled, self._ended = response, 0, True
+            return True
         self._drop(end + 4)
         if response.status >= 200:  # 100 Continue and the like: the answer is still to come
             self._response = response
-            self._body_of(response)
+            self._body_of(length)
         return True
 
-    def _body_of(self, response: Response) -> None:
-        if response.status in _BODILESS:
-            self._ended = True
-        elif "transfer-encoding" in response.headers:
-            self._step = self._chunk_size
-        elif "content-length" in response.headers:
-            self._left = _length(response.headers["content-length"], "0123456789", 10)
+    def _body_of(self, length: int) -> None:
+        if length >= 0:
+            self._left = length
+            self._ended = self._took_left()
             self._step = self._sized
         else:
-            self._step = self._rest
+            self._step = self._chunk_size if length == _CHUNKED else self._rest
 
     def _sized(self) -> bool:
         self._ended = self._took_left()
@@ -136,8 +140,10 @@ class Reader:
         self._filled = rest
 
 
-def _parsed(head: str) -> Response:
-    first, *lines = head.split("\r\n")
+@lru_cache(_HEADS)
+def _parsed(head: bytes) -> tuple[Response, int]:
+    """What a head says, and the length of the body behind it."""
+    first, *lines = head.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")
     if not version.startswith("HTTP/1.") or not rest[:3].isdecimal():
         raise Malformed(f"an answer begins with a status line, not {first[:40]!r}")
@@ -147,9 +153,17 @@ def _parsed(head: str) -> Response:
         if not colon:
             raise Malformed(f"a header has a colon, unlike {line[:40]!r}")
         headers[name.lower()] = value.strip()
-    sized = "content-length" in headers or "transfer-encoding" in headers or int(rest[:3]) in _BODILESS
-    last = headers.get("connection", "").lower() == "close" or version == "HTTP/1.0" or not sized
-    return Response(int(rest[:3]), headers, last)
+    length = _body_length(int(rest[:3]), headers)
+    last = headers.get("connection", "").lower() == "close" or version == "HTTP/1.0" or length == _TO_THE_CLOSE
+    return Response(int(rest[:3]), MappingProxyType(headers), last), length
+
+
+def _body_length(status: int, headers: Mapping[str, str]) -> int:
+    if status < 200 or status in _BODILESS:
+        return 0
+    if "transfer-encoding" in headers:
+        return _CHUNKED
+    return _length(headers["content-length"], "0123456789", 10) if "content-length" in headers else _TO_THE_CLOSE
 
 
 def _length(text: str, digits: str, base: int) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from simian.load.client import Pool, TryFailed
@@ -34,8 +35,7 @@ class Means:
     patience: Patience = Patience()
 
 
-@dataclass(frozen=True, slots=True)
-class _Aim:
+class _Aim(NamedTuple):
     """Where a try goes: its ``address`` in the DNS, where that is, and what of the request a redirect has changed."""
 
     address: str

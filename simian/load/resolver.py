@@ -42,7 +42,7 @@ class Resolution:
 
 @dataclass(slots=True)
 class _Kept:
-    addresses: tuple[str, ...]
+    resolution: Resolution
     fresh_until: float
     stale_until: float
     ask_from: float  # not before this the server is asked again
@@ -140,9 +140,9 @@ class Resolver:
         key = (name, subnet)
         kept, now = self._kept.get(key), self._now()
         if kept is not None and now < kept.fresh_until:
-            return Resolution(kept.addresses)
+            return kept.resolution
         if kept is not None and now < min(kept.ask_from, kept.stale_until):
-            return Resolution(kept.addresses, "dns_stale")
+            return Resolution(kept.resolution.addresses, "dns_stale")
         if key not in self._asking:
             self._asking[key] = asyncio.ensure_future(self._refresh(key))
         asking = self._asking[key]
@@ -161,8 +161,8 @@ class Resolver:
         finally:
             del self._asking[key]
         until = self._now() + self._keep_s(key[1], chain.ttl_s)
-        self._kept[key] = _Kept(chain.addresses, until, until + STALE_FOR_S, until)
-        return Resolution(chain.addresses)
+        self._kept[key] = _Kept(Resolution(chain.addresses), until, until + STALE_FOR_S, until)
+        return self._kept[key].resolution
 
     def _keep_s(self, subnet: str, ttl_s: float) -> float:
         sticky = crc32(subnet.encode()) < self._sticky_share * 2**32
@@ -173,7 +173,7 @@ class Resolver:
         if kept is None or now >= kept.stale_until:
             return Resolution((), "dns_failed")
         kept.ask_from = now + RECHECK_S
-        return Resolution(kept.addresses, "dns_stale")
+        return Resolution(kept.resolution.addresses, "dns_stale")
 
     async def _chase(self, name: str, subnet: str) -> dnswire.Chain:
         ttl_s = None

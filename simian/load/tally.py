@@ -73,9 +73,12 @@ class Tally:
         if key not in self._rows:
             self._rows[key] = _Row()
         self._rows[key].add(outcome)
-        self._hops.update(outcome.hops)
-        self._faults.update(outcome.faults)
-        self._errors.update(outcome.errors)
+        for hop in outcome.hops:  # Counter.update is for many
+            self._hops[hop] += 1
+        for fault in outcome.faults:
+            self._faults[fault] += 1
+        for error in outcome.errors:
+            self._errors[error] += 1
 
     def cut(self, start: float, seconds: float) -> dict[str, Any]:
         """The slice that began at ``start`` (epoch seconds) and lasted ``seconds``; counting begins anew."""

@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from typing import Any
 
@@ -140,3 +140,34 @@ def test_requests_later_than_their_deadline_are_not_sent_but_told(run: Run, stre
     assert arrived <= len(plan) - seen["errors"]["late"]
     assert total([seen], "ended") == len(plan)
     assert seen["late_ms"]["max"] > 250.0
+
+
+def test_a_plan_that_breaks_ends_the_run_with_its_error(run: Run, street: Any) -> None:
+    def plan() -> Iterator[Arrival]:
+        yield from plan_of(rate=100.0, seconds=0.1, seed=16)
+        raise ZeroDivisionError
+
+    async def body() -> None:
+        async with street(lambda head: GOOD) as here:
+            await here.users.follow(plan())
+
+    with pytest.raises(ZeroDivisionError):
+        run(body)
+
+
+def test_when_the_run_is_cancelled_nothing_starts_any_more(run: Run, street: Any) -> None:
+    async def body() -> tuple[int, int]:
+        async with street(lambda head: GOOD) as here:
+            users = asyncio.create_task(here.users.follow(plan_of(rate=200.0, seconds=30.0, seed=17)))
+            while not here.gateways[0].heads:
+                await asyncio.sleep(0.01)
+            users.cancel()
+            await asyncio.wait((users,))
+            assert users.cancelled()
+            sent = here.users.tally.cut(0.0, 1.0)["sent"]
+            await asyncio.sleep(0.1)  # so long twenty would have started
+            return sent, here.users.tally.cut(0.0, 1.0)["sent"]
+
+    sent, more = run(body)
+    assert sent > 0
+    assert more == 0

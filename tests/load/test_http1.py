@@ -89,3 +89,12 @@ def test_noise_is_malformed_and_nothing_worse(noise: bytes) -> None:
             feed(Reader(), data, [7])
         except Malformed:
             continue
+
+
+def test_the_same_head_is_read_once_and_nobody_can_change_what_it_says() -> None:
+    reader = Reader()
+    first, second, other = feed(reader, ANSWERS[0] * 2 + ANSWERS[1], [len(ANSWERS[0])])
+    assert first is second
+    assert first is not other
+    with pytest.raises(TypeError):
+        first.headers["x-lab-way"] = "isthmus"  # type: ignore[index]

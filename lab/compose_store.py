@@ -31,6 +31,8 @@ _SETTINGS = {
     "file_cache_size": "32MiB", "networking_cache_size": "32MiB", "dynamic_snitch": "false",
     "hints_flush_period": "1000ms", "hinted_handoff_throttle": "16384KiB",
     "hinted_handoff_enabled": "${SIMIAN_LAB_HINTS:-true}",
+    # Synced before it is acknowledged: by default a node that is killed forgets what it took in the last ten seconds.
+    "commitlog_sync": "batch", "commitlog_sync_period": "0ms",
 }  # fmt: skip
 _RACK_FILE = "/lab/rackdc.properties"
 

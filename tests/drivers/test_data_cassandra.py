@@ -52,7 +52,7 @@ class Ring:
 
         host, _, port = self.nodes[region].address.partition(":")
         callee = Callee(f"store-{region}-a", "store", host, int(port))
-        used = Used(region, [callee], dict.fromkeys(REGIONS, 1), everywhere)
+        used = Used(region, [callee], dict.fromkeys(REGIONS, 1), everywhere=everywhere)
         return CassandraStore(Caller(Pool(), Rules()), InTurn([callee]), used, try_s=20.0)
 
     async def _open_many(self) -> None:

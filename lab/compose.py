@@ -61,11 +61,12 @@ def compose() -> dict[str, Any]:
 
 
 def _network(name: str, net: str) -> dict[str, Any]:
+    """None has a way out, not even where the engine keeps no firewall rules, which is all that `internal` is."""
     config: dict[str, Any] = {"subnet": f"{net}.0/24", "gateway": f"{net}.1"}
+    config["aux_addresses"] = {"DefaultGatewayIPv4": f"{net}.{_NOWHERE}"}
     region = name.removeprefix("edge-")
     if name in REGIONS:
         return {"internal": True, "ipam": {"config": [config]}, "labels": {"simian.region": region}}
-    config["aux_addresses"] = {"DefaultGatewayIPv4": f"{net}.{_NOWHERE}"}
     return {"ipam": {"config": [config]}, "labels": {"simian.edge": region}}
 
 

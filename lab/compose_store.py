@@ -31,8 +31,9 @@ _SETTINGS = {
     "file_cache_size": "32MiB", "networking_cache_size": "32MiB", "dynamic_snitch": "false",
     "hints_flush_period": "1000ms", "hinted_handoff_throttle": "16384KiB",
     "hinted_handoff_enabled": "${SIMIAN_LAB_HINTS:-true}",
-    # Synced before it is acknowledged: by default a node that is killed forgets what it took in the last ten seconds.
-    "commitlog_sync": "batch", "commitlog_sync_period": "0ms",
+    # By default a node that is killed forgets what it took in the last ten seconds. (Synced before each acknowledgement,
+    # two cores come to a point where hints alone keep all writers waiting.)
+    "commitlog_sync_period": "200ms", "periodic_commitlog_sync_lag_block": "10s",
 }  # fmt: skip
 _RACK_FILE = "/lab/rackdc.properties"
 

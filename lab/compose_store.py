@@ -31,8 +31,8 @@ _SETTINGS = {
     "file_cache_size": "32MiB", "networking_cache_size": "32MiB", "dynamic_snitch": "false",
     "hints_flush_period": "1000ms", "hinted_handoff_throttle": "16384KiB",
     "hinted_handoff_enabled": "${SIMIAN_LAB_HINTS:-true}",
-    # By default a node that is killed forgets what it took in the last ten seconds. (Synced before each acknowledgement,
-    # two cores come to a point where hints alone keep all writers waiting.)
+    # By default a node that is killed forgets what it took in the last ten seconds. (Were it synced before each
+    # acknowledgement, two cores would come to a point where hints alone keep all writers waiting.)
     "commitlog_sync_period": "200ms", "periodic_commitlog_sync_lag_block": "10s",
 }  # fmt: skip
 _RACK_FILE = "/lab/rackdc.properties"

@@ -107,7 +107,7 @@ class CassandraNode:
             "native_transport_port": PORT,
             "storage_port": self.place.storage_port,
             "data_file_directories": [str(self._folder / "data")],
-            "commitlog_sync": "batch",  # what was acknowledged is on the disk: there are no other replicas to have it from
+            "commitlog_sync": "batch",  # what is acknowledged is on the disk: there is no other replica of it
             "commitlog_segment_size": "8MiB",
             "hints_flush_period": "500ms",
             "hinted_handoff_throttle": "16384KiB",

@@ -117,9 +117,16 @@ def _checked(service: Service) -> Question | None:
     """What the health check asks, from inside the container."""
     text = " ".join(service.test[1:])
     address = _ADDRESS.format(name=re.escape(service.name))
-    found = re.search(rf"(https?)://{address}", text) or re.search(rf"\b(curl|wget)\b[^|;&]*?\s{address}", text)
+    found = re.search(rf"(https?)://{address}", text) or _bare_address(text, address)
     if found and found[1] != "https":
         return Question("http", int(found[2] or 80), found[3] or "/")
     tool = next((question for name, question in TOOLS if name in text), None)
     own = _known(service.image)
     return own or tool if tool else None
+
+
+def _bare_address(text: str, address: str) -> re.Match[str] | None:
+    """What ``curl localhost:3000/up`` asks: of several that look so, one with a port or a path is no option's value."""
+    called = re.search(r"\b(?:curl|wget)\b[^|;&]*", text)
+    found = list(re.finditer(rf"""(\s)["']?{address}(?![\w.:-])""", called[0])) if called else []
+    return next((one for one in found if one[2] or one[3]), found[-1] if found else None)

@@ -189,6 +189,31 @@ def test_a_port_that_nobody_told_of_goes_along_as_its_name_leads_to_the_proxy() 
     ]
 
 
+INNER: dict[str, tuple[str, ...]] = {"inner": ()}
+
+
+@pytest.mark.parametrize(
+    ("web", "more", "networks"),
+    [
+        ({"outer": (), "inner": ()}, {}, ("inner", "outer")),
+        ({"inner": ()}, {"outer": ()}, ("inner", "outer")),
+        ({"inner": ()}, {"outer": ("db",)}, ("inner", "simian-proxy")),
+        ({"inner": ()}, {"inner": ()}, ("inner", "simian-proxy")),
+        ({"inner": (), "open": ()}, {"outer": ()}, ("inner", "open")),
+    ],
+)
+def test_a_proxy_whose_networks_are_all_internal_has_one_more_as_it_could_not_be_steered(
+    web: dict[str, tuple[str, ...]], more: dict[str, tuple[str, ...]], networks: tuple[str, ...]
+) -> None:
+    services = [
+        Service("web", networks=web, environment={"D": "db:5432"}),
+        Service("db", image="postgres", networks=INNER),
+        Service("more", networks=more),
+    ]
+    closed = Project("shop", Path(), {one.name: one for one in services}, internal=frozenset({"inner"}))
+    assert adopted(closed, {}, ["all"]).proxies[0].networks == networks
+
+
 @pytest.mark.parametrize(
     ("services", "chosen", "why"),
     [

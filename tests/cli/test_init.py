@@ -110,6 +110,20 @@ def test_all_links_go_through_as_many_proxies_as_their_ports_need(theirs: Progra
     assert all(link["proxied"] for link in told["links"])
 
 
+def test_a_proxy_between_internal_networks_has_a_way_in_and_the_file_says_how_it_goes_away(nowhere: Program) -> None:
+    nowhere.file(
+        "compose.yaml",
+        "services:\n  web: {image: x, networks: [inner], environment: {D: 'db:5432'}}\n"
+        "  db: {image: postgres, networks: [inner]}\nnetworks: {inner: {internal: true}}\n",
+    )
+    assert nowhere("init", "--proxy", "all").code == 0
+    text = (nowhere.folder / "compose.simian.yaml").read_text()
+    assert "# Then `docker network rm folder_simian-proxy`" in text
+    both = read_project([nowhere.folder / "compose.yaml", nowhere.folder / "compose.simian.yaml"], {})
+    assert set(both.services["simian-proxy"].networks) == {"inner", "simian-proxy"}
+    assert text.endswith("networks:\n  simian-proxy: {}\n")
+
+
 def test_json_tells_what_was_found_and_what_to_do_next(theirs: Program) -> None:
     told = theirs("init", "--json").document
     assert set(told) == {"written", "system", "services", "links", "checks", "remarks", "next"}

@@ -86,11 +86,12 @@ def _exposure() -> str:
     )
 
 
-HOW = 'every: 500ms, deadline: 2s, tolerance: ">= 95 %"'
+WITHIN = "2s"  # what takes a user longer is as good as no answer
+HOW = 'every: 500ms, deadline: 4s, tolerance: ">= 95 %"'
 NO_CHECK = f"""\
 # No port is published, so nothing here shows that users are served, and no run can hold. Add checks, such as:
 # steady_state:
-#   - {{check: web answers, probe: {{http: "http://127.0.0.1:8080/"}}, {HOW}}}
+#   - {{check: web answers, probe: {{http: "http://127.0.0.1:8080/", within: {WITHIN}}}, {HOW}}}
 """
 
 
@@ -99,7 +100,10 @@ def _steady_state(plan: Adoption) -> str:
     others = [one for one in plan.checks if one.kind != "http"]
     if not plan.checks:
         return NO_CHECK
-    text = comment("What users must be able to do all the while; outside its tolerance a run is broken.")
+    text = comment(
+        "What users must be able to do all the while; outside its tolerance a run is broken. A page that comes without "
+        "its database, or a health check that asks nobody, says little: ask for what needs all parts."
+    )
     if any(one.guessed for one in answers):
         text += comment(
             "(?) is a guess by a port's number: give the right path, and `expect: STATUS` if it is not 200."
@@ -112,7 +116,7 @@ def _steady_state(plan: Adoption) -> str:
 
 
 def _check(one: PortCheck) -> str:
-    probe = flow({one.kind: one.address})
+    probe = flow({one.kind: one.address} | ({"within": WITHIN} if one.kind == "http" else {}))
     return f"  - {{check: {flow(one.name)}, probe: {probe}, {HOW}}}{'  # (?)' if one.guessed else ''}\n"
 
 

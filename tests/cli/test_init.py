@@ -57,7 +57,7 @@ def test_a_configuration_and_an_override_are_written_and_the_users_own_file_is_l
     assert config.system == "folder"
     assert config.world_settings()["platform"] == {"driver": "docker", "project": "folder"}
     assert config.world_settings()["network"] == {"driver": "docker"}
-    assert [check.probe for check in config.steady_state] == [{"http": "http://127.0.0.1:8080/"}]
+    assert [check.probe for check in config.steady_state] == [{"http": "http://127.0.0.1:8080/", "within": "2s"}]
     assert (config.exposure, config.limits.radius) == ("assumed", "zone")
     assert theirs("validate", "simian.yaml").code == 0
 

@@ -42,9 +42,7 @@ def _ports(plan: Adoption, url: str) -> str:
 
 def _network(plan: Adoption) -> Iterator[str]:
     if not plan.proxies:
-        yield comment("Links here are containers in networks: to be cut, not slowed. What calls what, it seems:")
-        yield from (comment(f"{call.name}: port {call.port} ({call.why})", "  ") for call in plan.calls)
-        yield comment("`simian init --proxy all` leads these calls through Toxiproxy, where they can be slowed too.")
+        yield from _not_led(plan)
         yield "network: {driver: docker}\n"
         return
     past = [call.name for call in plan.calls if call.name not in plan.routed]
@@ -58,6 +56,24 @@ def _network(plan: Adoption) -> Iterator[str]:
     for proxy in plan.proxies:
         for route in proxy.routes:
             yield f"    - {flow(_link(plan, route.call, nodes[proxy.name]))}\n"
+
+
+def _not_led(plan: Adoption) -> Iterator[str]:
+    yield comment(
+        "Links here are containers in networks: a container can be cut off from a network, nothing be slowed."
+    )
+    if not plan.calls:
+        yield comment(
+            "Nothing tells who calls whom. `simian init --proxy SOURCE--TARGET --force`, once for each call that you "
+            "know of, leads it through Toxiproxy, where `simian latency` slows it and `simian split-brain` cuts it."
+        )
+        return
+    yield comment("What calls what, it seems:")
+    yield from (comment(f"{call.name}: port {call.port} ({call.why})", "  ") for call in plan.calls)
+    yield comment(
+        "`simian init --proxy all --force` leads these calls through Toxiproxy, where `simian latency` slows them and "
+        "`simian split-brain` cuts those between regions; `--proxy SOURCE--TARGET` adds one that is not seen."
+    )
 
 
 def _link(plan: Adoption, call: Call, proxy: str) -> dict[str, str]:

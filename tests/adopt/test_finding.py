@@ -214,6 +214,36 @@ def test_a_proxy_whose_networks_are_all_internal_has_one_more_as_it_could_not_be
     assert adopted(closed, {}, ["all"]).proxies[0].networks == networks
 
 
+def test_a_call_that_nobody_sees_can_be_named() -> None:
+    hidden = project(
+        Service("work-er", environment={"D": "db:5432"}), DB, Service("q"), Service("redis", image="redis")
+    )
+    plan = adopted(hidden, {}, ["work-er--redis", "work-er--q:99", "work-er--db"])
+    assert {(call.name, call.port, call.why) for call in plan.calls} == {
+        ("work-er--db", 5432, "D"),
+        ("work-er--redis", 6379, "named by --proxy"),
+        ("work-er--q", 99, "named by --proxy"),
+    }
+    assert set(plan.routed) == {"work-er--db", "work-er--redis", "work-er--q"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "why"),
+    [
+        ("web--q", "--proxy web--q: on which port nothing tells; right would be web--q:PORT"),
+        ("web--q:x", "--proxy web--q:x: 'x' is no port"),
+        ("web--q:70000", "--proxy web--q:70000: '70000' is no port"),
+        ("web--db:99", "--proxy web--db:99: is seen at port 5432, not 99"),
+        ("web--web", "--proxy: no link is called 'web--web'"),
+    ],
+)
+def test_a_call_that_is_named_wrongly_is_refused(chosen: str, why: str) -> None:
+    web = Service("web", environment={"D": "db:5432"})
+    with pytest.raises(UsageError) as error:
+        adopted(project(web, DB, Service("q")), {}, [chosen])
+    assert why in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("services", "chosen", "why"),
     [
@@ -243,7 +273,10 @@ def test_what_ends_or_measures_is_no_candidate_and_what_cannot_be_asked_is_told(
     assert "migrate" not in jobs.enabled
     told = " ".join(jobs.remarks)
     assert "migrate is no candidate: others wait for it to finish" in told
-    assert "nothing tells how rabbitmq is asked for an answer" in told
+    assert "rabbitmq is no candidate: nothing tells how it is asked for an answer" in told
+    assert "rabbitmq" not in jobs.enabled
+    asked = adopted(project(Service("m", labels={"simian.ask": "tcp://:5672"})), {})
+    assert list(asked.enabled) == ["m"]
     assert "the 2 containers of app share its zone" in told
     instrument = adopted(project(Service("m", labels={"simian.role": "instrument"})), {})
     assert list(instrument.enabled) == []

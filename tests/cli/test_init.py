@@ -135,6 +135,25 @@ def test_json_tells_what_was_found_and_what_to_do_next(theirs: Program) -> None:
     assert (told["remarks"], told["next"][2]) == ([], "simian doctor")
 
 
+def test_the_line_that_made_it_makes_it_again_named_calls_and_all(nowhere: Program) -> None:
+    nowhere.file("compose.yaml", "services: {a: {image: x, environment: {R: 'redis:6379'}}, redis: {image: redis},"
+                                 " b: {image: y}, c: {image: z}}")  # fmt: skip
+    assert nowhere("init", "--proxy", "all", "--proxy", "b--redis", "--proxy", "b--c:80").code == 0
+    first = (nowhere.folder / "simian.yaml").read_text()
+    line = "simian init --compose compose.yaml --proxy all --proxy b--redis:6379 --proxy b--c:80"
+    assert line in " ".join(first.replace("\n#", " ").split())
+    assert nowhere(*line.split()[1:], "--force").code == 0
+    assert (nowhere.folder / "simian.yaml").read_text() == first
+
+
+def test_where_nothing_tells_who_calls_whom_the_way_to_say_it_is_told(nowhere: Program) -> None:
+    nowhere.file("compose.yaml", "services: {a: {image: x, ports: ['80:80']}, redis: {image: redis}}")
+    assert "name who does, as --proxy SOURCE--TARGET" in nowhere("init", "--proxy", "all").err
+    assert nowhere("init").code == 0
+    text = (nowhere.folder / "simian.yaml").read_text()
+    assert ("Nothing tells who calls whom" in text, "--proxy all" in text) == (True, False)
+
+
 def test_nothing_is_overwritten_without_force(theirs: Program) -> None:
     mine = theirs.file("simian.yaml", "system: mine\nplatform: {driver: memory}\n")
     refused = theirs("init")
@@ -205,7 +224,10 @@ def test_what_is_not_understood_stands_in_the_file_and_on_the_screen(theirs: Pro
     )
     answer = theirs("init")
     text = " ".join((theirs.folder / "simian.yaml").read_text().replace("\n#", " ").split())
-    for said in ("services.dark.colour: no key of a service that is known here", "nothing tells how dark is asked"):
+    for said in (
+        "services.dark.colour: no key of a service that is known here",
+        "dark is no candidate: nothing tells how",
+    ):
         assert said in answer.err
         assert said in text
 

@@ -14,6 +14,8 @@ from simian_lab.layout import Layout
 
 from simian.steering.powerdns import write_weights
 
+from simian.runner import NO_DATA
+
 from ..real_parts import part_missing
 from .commands import CLEAN, told
 from .conftest import PATIENCE_S
@@ -30,7 +32,7 @@ PLACES = {
 AT_THE_EDGE = {"north": "web-north-a", "south": "web-south-a", "isle": "web-isle"}
 TOXIPROXY = "ghcr.io/shopify/toxiproxy:2.12.0"
 API_PORT, LINK_PORT = 8474, 20001
-ONLY_DATA = ["unknown: what became of the data was not looked at; configure a `data:` section"]
+ONLY_DATA = [f"unknown: {NO_DATA}"]
 
 
 @pytest.fixture(scope="module")

@@ -245,6 +245,13 @@ def test_latency_of_a_service_that_nobody_is_said_to_call_is_refused() -> None:
         plan("latency", 1, _without_filter("store"), service="store")
 
 
+def test_latency_names_links_where_no_service_mounts_the_filter() -> None:
+    bare = replace(TOPOLOGY, nodes=tuple(replace(node, filters=False) for node in TOPOLOGY.nodes))
+    with pytest.raises(UsageError) as caught:
+        plan("latency", 1, bare)
+    assert f"give a link (--link, of {TOPOLOGY.links[0].name}, " in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -18,8 +18,8 @@ class Node:
 
     ``zone`` is ``None`` for a *regional* part (a queue): it falls with its region only.
     ``ask`` is the address an observer asks for an application answer: ``http://host:port/path``,
-    ``memcached://host:port``, ``redis://host:port``, ``postgres://host:port``, ``dns://host:port/name``,
-    ``tcp://host:port``.
+    ``memcached://host:port``, ``redis://host:port``, ``postgres://host:port``, ``mysql://host:port``,
+    ``dns://host:port/name``, ``tcp://host:port``.
     ``ask_behind`` is an address whose answer needs the services behind this one (for client-side request faults).
     ``visit`` is the address of a plain user's request at a gateway, ``http://host:port/path``; empty elsewhere.
     ``since`` is the wall-clock start in seconds since the epoch, or ``None`` where unknown.

@@ -31,9 +31,9 @@ IMAGES: tuple[tuple[str, Question], ...] = (
     ("keydb", Question("redis", 6379)),
     ("dragonfly", Question("redis", 6379)),
     ("memcached", Question("memcached", 11211)),
-    ("mysql", Question("tcp", 3306)),
-    ("mariadb", Question("tcp", 3306)),
-    ("percona", Question("tcp", 3306)),
+    ("mysql", Question("mysql", 3306)),
+    ("mariadb", Question("mysql", 3306)),
+    ("percona", Question("mysql", 3306)),
     ("nats", Question("tcp", 4222)),
     ("mailhog", Question("tcp", 1025)),
     ("mailpit", Question("tcp", 1025)),
@@ -59,8 +59,8 @@ IMAGES: tuple[tuple[str, Question], ...] = (
 TOOLS: tuple[tuple[str, Question], ...] = (
     ("pg_isready", Question("postgres", 5432)),
     ("redis-cli", Question("redis", 6379)),
-    ("mysqladmin", Question("tcp", 3306)),
-    ("mariadb-admin", Question("tcp", 3306)),
+    ("mysqladmin", Question("mysql", 3306)),
+    ("mariadb-admin", Question("mysql", 3306)),
 )
 PORTS_OF_SCHEMES = {
     "postgres": 5432,

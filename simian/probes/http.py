@@ -48,7 +48,8 @@ def ask(
     except (OSError, http.client.HTTPException) as error:
         if measure != "ok":
             raise
-        return Reading(0.0, f"{type(error).__name__}: {error}")
+        late = within is not None and isinstance(error, TimeoutError)
+        return Reading(0.0, f"no answer within {within}" if late else f"{type(error).__name__}: {error}")
     took_ms = (time.perf_counter() - began) * 1000
     late = within is not None and took_ms > limit_s * 1000
     good = status == expect and (contains is None or contains in body) and not late

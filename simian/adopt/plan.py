@@ -74,29 +74,24 @@ def _picked(
 
 
 def _may_be_hurt(project: Project, service: Service) -> bool:
-    """What cannot be asked is none either: chance would choose it now and then, and the run be refused."""
-    return not _why_not(project, service)
+    return not project.finishes(service) and service.labels.get("simian.role") != "instrument"
 
 
 def _of_services(project: Project, enabled: Sequence[str]) -> list[str]:
     lines = []
     for name, one in project.services.items():
+        question = question_of(one)
         if name not in enabled:
-            lines.append(f"{one.where}: {name} is no candidate: {_why_not(project, one)}")
+            lines.append(f"{one.where}: {name} is no candidate: {_why_not(one)}")
+        elif "simian.ask" not in one.labels and (question is None or not question.scheme):
+            lines.append(
+                f"{one.where}: nothing tells how {name} is asked for an answer, so no fault of it could be proven, and "
+                "monkeys leave it alone; give it a health check over HTTP, or the label simian.ask"
+            )
         if one.replicas > 1 and name in enabled:
             lines.append(f"{one.where}: the {one.replicas} containers of {name} share its zone: labels are a service's")
     return lines
 
 
-def _why_not(project: Project, service: Service) -> str:
-    question = question_of(service)
-    if service.labels.get("simian.role") == "instrument":
-        return "an instrument"
-    if project.finishes(service):
-        return "others wait for it to finish"
-    if "simian.ask" in service.labels or (question is not None and question.scheme):
-        return ""
-    return (
-        "nothing tells how it is asked for an answer, so no fault of it could be proven; give it a health check over "
-        "HTTP, or the label simian.ask, and run this again"
-    )
+def _why_not(service: Service) -> str:
+    return "an instrument" if service.labels.get("simian.role") == "instrument" else "others wait for it to finish"

@@ -273,10 +273,8 @@ def test_what_ends_or_measures_is_no_candidate_and_what_cannot_be_asked_is_told(
     assert "migrate" not in jobs.enabled
     told = " ".join(jobs.remarks)
     assert "migrate is no candidate: others wait for it to finish" in told
-    assert "rabbitmq is no candidate: nothing tells how it is asked for an answer" in told
-    assert "rabbitmq" not in jobs.enabled
-    asked = adopted(project(Service("m", labels={"simian.ask": "tcp://:5672"})), {})
-    assert list(asked.enabled) == ["m"]
+    assert "nothing tells how rabbitmq is asked for an answer" in told
+    assert "rabbitmq" in jobs.enabled, "its links may be hurt"
     assert "the 2 containers of app share its zone" in told
     instrument = adopted(project(Service("m", labels={"simian.role": "instrument"})), {})
     assert list(instrument.enabled) == []

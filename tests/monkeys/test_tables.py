@@ -186,6 +186,17 @@ def test_zones_of_the_same_name_in_two_regions_are_two_zones() -> None:
         plan("gorilla", topology=topology, zone="a")
 
 
+def test_what_cannot_be_asked_is_left_alone_where_others_can_be_and_is_hit_when_it_is_named() -> None:
+    deaf = replace(
+        TOPOLOGY, nodes=tuple(replace(n, ask="" if n.service == "members" else n.ask) for n in TOPOLOGY.nodes)
+    )
+    assert {deaf.node(name).service for seed in range(200) for name in targets(plan("chaos", seed, deaf))}.isdisjoint(
+        {"members"}
+    )
+    assert targets(plan("chaos", 1, deaf, node=["members-east-a"])) == ["members-east-a"]
+    assert deaf.node(targets(plan("chaos", 1, deaf, service="members"))[0]).service == "members"
+
+
 # --- latency
 
 

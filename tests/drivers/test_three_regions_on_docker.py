@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from simian_lab.layout import Layout
 
-from simian.steering.powerdns import write_weights
-
 from simian.runner import NO_DATA
+from simian.steering.powerdns import write_weights
 
 from ..real_parts import part_missing
 from .commands import CLEAN, told

@@ -9,6 +9,7 @@ from simian import Delay, Node, Radius, RequestDelay, RequestError, Topology, mo
 from simian.fault import Fault
 
 DELAY = "normal:100ms,20ms"
+SHOWN = 5
 
 
 @monkey(radius=Radius.NODE)
@@ -62,7 +63,9 @@ def _filtered(topology: Topology, rng: Random, service: str | None) -> list[Node
         return nodes
     services = sorted({node.service for node in nodes})
     if not services:
-        raise ValueError("no service mounts the request filter; mount simian_filters in one, or give a link")
+        some = ", ".join(one.name for one in topology.links[:SHOWN]) + (", …" if len(topology.links) > SHOWN else "")
+        links = f" (--link, of {some})" if some else ""
+        raise ValueError(f"no service mounts the request filter; mount simian_filters in one, or give a link{links}")
     chosen = rng.choice(services)
     return [node for node in nodes if node.service == chosen]
 

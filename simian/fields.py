@@ -86,6 +86,16 @@ class CheckPart(Part):
     deadline_s: Duration = Field(0.5, alias="deadline")
     misses: int = Field(0, ge=0)
 
+    @model_validator(mode="after")
+    def _is_given_its_time(self) -> "CheckPart":
+        try:
+            within_s = parse_duration_s(self.probe.get("within", "0s"))
+        except (TypeError, ValueError, AttributeError):
+            return self  # the probe itself tells of it
+        if within_s >= self.deadline_s:
+            raise ValueError(f"its deadline, {self.deadline_s:g} s, is not after `within`; give it twice as much")
+        return self
+
     def made(self) -> Check:
         """The check as a value."""
         tolerance = Tolerance.parse(self.tolerance)

@@ -2,6 +2,7 @@
 
 from array import array
 from collections import deque
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from simian.judge import Judgement, Phase, probe_text, shown
@@ -50,6 +51,7 @@ class ReadingsJudge:
         self.unit: UnitKind = "plain" if check.tolerance.kind == "relative" else check.tolerance.kind
         self._good_or_not = check.tolerance.kind == "share"
         self._phases: dict[Phase, _Readings] = {}
+        self._until_alarm: _Readings | None = None  # of during: what comes later is seen while the run puts things back
         self._last: deque[CheckReading] = deque(maxlen=1000)
         self._phase: Phase | None = None
         self._bad_in_a_row = 0
@@ -82,8 +84,9 @@ class ReadingsJudge:
         if certain or self._bad_in_a_row >= IN_A_ROW + self.check.misses:
             told = seen.detail if seen.silent else f"{shown(seen.value, self.unit)} {seen.detail}".strip()
             told = f"{self.check.name} {self.check.tolerance.text}: {told}"
-            self.alarmed = told if self._phase == "during" else self.alarmed
             self.noticed = told
+            if self._phase == "during":
+                self.alarmed, self._until_alarm = told, deepcopy(self._phases["during"])
 
     def _fine(self, value: float | None) -> bool | None:
         if value is None or not self._good_or_not:
@@ -101,12 +104,19 @@ class ReadingsJudge:
 
     def value(self, phase: Phase) -> float | None:
         """The mean of a phase's readings (for good-or-not ones: the share that was good)."""
-        values = self._phases[phase].values if phase in self._phases else None
+        values = self._judged(phase).values
         return sum(values) / len(values) if values else None
+
+    def _judged(self, phase: Phase) -> _Readings:
+        """Those of the phase that the verdict rests on: a long way back does not mend what rang the alarm."""
+        rang = self._until_alarm
+        if phase == "during" and rang is not None and self._judge(rang, ENOUGH).verdict == "broken":
+            return rang
+        return self._phases.get(phase, _Readings())
 
     def count(self, phase: Phase) -> int:
         """Readings taken, silent and crashed ones included."""
-        return self._phases[phase].count if phase in self._phases else 0
+        return self._judged(phase).count
 
     def recent(self, seconds: float) -> float | None:
         """The latest reading; for good-or-not ones the share of the last seconds, silence counted as not good."""
@@ -131,7 +141,7 @@ class ReadingsJudge:
 
     def judge(self, blind: bool, blind_after: bool = False) -> Judgement:
         """Broken beats unknown beats held. Silence is unknown, unless what was seen is broken anyhow."""
-        judged = self._judge(self._phases.get("during", _Readings()), ENOUGH)
+        judged = self._judge(self._judged("during"), ENOUGH)
         back = self.holds_now("after") if self._phase == "after" else True
         if judged.verdict == "broken" or back is True:
             return judged

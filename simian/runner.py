@@ -31,6 +31,10 @@ VOID_WINDOW_S = 5.0
 VOID_SHARE = 0.2
 EASE_DEADLINE_S = 15.0
 RETURN_GATE_S = 20.0
+NO_DATA = (
+    "what became of the data was not looked at; configure a `data:` section, or cut the links in an experiment of "
+    "your own, which its checks alone judge"
+)
 
 
 @dataclass
@@ -316,7 +320,7 @@ class Runner:
         if self._data_checks and self.aftermath is not None:
             return [*found, *self.aftermath.verdicts(self._data_checks)]
         if self._data_checks:
-            self.reasons.append("unknown: what became of the data was not looked at; configure a `data:` section")
+            self.reasons.append(f"unknown: {NO_DATA}")
         return found
 
     def _figures(self) -> dict[str, Any]:

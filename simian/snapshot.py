@@ -71,16 +71,23 @@ def _rules(world: World, node: str) -> list[str]:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
-    """What differs, by the name of the node or link, a sentence each."""
+    """What differs, by the name of the node or link, a sentence each; not what was not ready yet, and is."""
     found: dict[str, str] = {}
     for part in PARTS:
         earlier, later = before.get(part, {}), after.get(part, {})
         for name in sorted({*earlier, *later}):
             was, now = earlier.get(name), later.get(name)
-            if was != now:
+            if was != now and not _has_come_up(was, now):
                 found[name] = f"{found[name]}; " if name in found else ""
                 found[name] += f"{name}: {_told(was, now)}"
     return found
+
+
+def _has_come_up(was: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> bool:
+    """Better than before: nothing that a run should wait for to be as bad again."""
+    if was is None or now is None or was.get("ready") is not False:
+        return False
+    return now == {**was, "ready": True}
 
 
 def _told(was: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:

@@ -18,8 +18,8 @@ class Node:
 
     ``zone`` is ``None`` for a *regional* part (a queue): it falls with its region only.
     ``ask`` is the address an observer asks for an application answer: ``http://host:port/path``,
-    ``memcached://host:port``, ``redis://host:port``, ``postgres://host:port``, ``dns://host:port/name``,
-    ``tcp://host:port``.
+    ``memcached://host:port``, ``redis://host:port``, ``postgres://host:port``, ``mysql://host:port``,
+    ``dns://host:port/name``, ``tcp://host:port``.
     ``ask_behind`` is an address whose answer needs the services behind this one (for client-side request faults).
     ``visit`` is the address of a plain user's request at a gateway, ``http://host:port/path``; empty elsewhere.
     ``since`` is the wall-clock start in seconds since the epoch, or ``None`` where unknown.
@@ -146,7 +146,8 @@ class Topology:
         """Nodes that may be broken: opted in, no instruments; in order of name.
 
         States do not matter here, so that one seed and one topology always give one plan; a target that is
-        already hurt is refused in preflight.
+        already hurt is refused in preflight. Those that cannot be asked for an answer, so that no fault of theirs could
+        be proven, are left out where others can be.
         """
         chosen = [node for node in self.nodes if node.enabled and node.role == "service"]
         if zone is not None:
@@ -157,7 +158,8 @@ class Topology:
             chosen = [node for node in chosen if node.region == _named(region)]
         if service is not None:
             chosen = [node for node in chosen if node.service == service]
-        return sorted((node for node in chosen if where(node)), key=lambda node: node.name)
+        chosen = [node for node in chosen if where(node)]
+        return sorted([node for node in chosen if node.ask] or chosen, key=lambda node: node.name)
 
     def links_between(self, source_region: str, target_region: str) -> list[Link]:
         """Links that lead from one region into the other, in order of name."""

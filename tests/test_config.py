@@ -107,6 +107,10 @@ def test_secrets_are_shown_to_be_there_but_kept_by_reference(folder: Path) -> No
             "4: network.driver: no network driver is called 'toxiproxi'; did you",
         ),
         (("system: shop\n", ""), "1: system: is missing"),
+        (
+            ("{users: success_share, kind: play}", "{http: 'http://127.0.0.1/', within: 500ms}"),
+            "14: steady_state.0: its deadline, 0.5 s, is not after `within`; give it twice as much",
+        ),
         (("{driver: socket}", "{}"), "7: observer.driver: is missing"),
         (("127.0.0.1:9900", "here"), "8: users.feed"),
         (("radius: zone", "radius: zones"), "9: limits.radius: 'zones' is wrong"),

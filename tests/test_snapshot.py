@@ -72,6 +72,16 @@ def test_each_change_is_told_by_its_name(change: Any, name: str, said: str) -> N
     assert said in found[name]
 
 
+def test_one_that_has_become_ready_meanwhile_is_no_difference_to_wait_for() -> None:
+    world = build_memory_world().world
+    after = take(world, HANDS)
+    _starting(world)
+    before = take(world, HANDS)
+    assert differences(before, after) == {}
+    _kill(world)
+    assert list(differences(before, take(world, HANDS))) == ["store-east-a"]
+
+
 def test_what_came_and_went_is_told() -> None:
     memory = build_memory_world()
     before = take(memory.world, HANDS)

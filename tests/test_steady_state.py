@@ -536,6 +536,19 @@ def test_a_silent_probe_is_unknown_and_rings() -> None:
     assert str(state.alarm()).startswith("answers >= 99 %: ")
 
 
+def test_a_long_way_back_does_not_mend_what_rang_the_alarm() -> None:
+    state = life([asked(">= 95 %")], readings(1.0, 1.0, 1.0), readings(1.0, 1.0, 0.0, 0.0, *[1.0] * 100))
+    judged = verdict(state)
+    assert str(state.alarm()).startswith("answers >= 95 %: ")
+    assert (judged.verdict, judged.during, judged.readings) == ("broken", 0.5, 4)
+    assert judged.seen.startswith("50 % of 4 readings were good")
+
+
+def test_silence_that_rang_is_no_proof_however_short_the_run() -> None:
+    state = life([asked(">= 95 %")], during=readings(1.0, None, None, *[1.0] * 100, silent=True))
+    assert (state.alarm() is None, verdict(state).verdict) == (False, "held")
+
+
 def test_a_single_silence_does_not_ring() -> None:
     assert life([asked(">= 99 %")], during=readings(1.0, None, 1.0, None, 1.0, silent=True)).alarm() is None
 

@@ -1,13 +1,17 @@
 """Who calls whom in a compose project, found in environment values, ``links`` and ``depends_on``: pure."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from simian.adopt.questions import PORTS_OF_SCHEMES, Question, listens_on, question_of
 from simian.compose import Project, Service
+from simian.probe import nearest
 
 HOST_KEYS = re.compile(r"(^|_)(HOST|HOSTNAME|HOSTS|SERVER|SERVERS|ADDR|ADDRESS|ENDPOINT|BROKER|BROKERS|URL|URI)$", re.I)
+
+ALL = "all"
+NAMED = "named by --proxy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,41 @@ def calls_of(project: Project) -> tuple[list[Call], list[str]]:
         for (source, target), why in unclear.items()
         if (source, target) not in known
     ]
-    return [_named(key, why, list(found), project) for key, why in found.items()], lines
+    return [_called(key, why, list(found), project) for key, why in found.items()], lines
 
 
-def _named(key: tuple[str, str, int], why: str, keys: list[tuple[str, str, int]], project: Project) -> Call:
+def calls_named(chosen: Sequence[str], known: Sequence[Call], project: Project) -> tuple[list[Call], list[str]]:
+    """Calls that a person names and nothing tells of (``worker--redis``, ``worker--redis:6379``); what is wrong."""
+    names = {call.name: call.port for call in known} | {ALL: 0}
+    found: dict[str, Call] = {}
+    problems = []
+    for one in chosen:
+        name, _, port = one.partition(":")
+        if name in names and port in ("", str(names[name])):
+            continue
+        made = _from_name(name, port, project) if name not in names else f"is seen at port {names[name]}, not {port}"
+        if isinstance(made, Call):
+            found[name] = made
+        else:
+            unknown = f"--proxy: no link is called {name!r:.80}; {nearest(name, names)}"
+            problems.append(f"--proxy {one:.80}: {made}" if made else unknown)
+    return list(found.values()), problems
+
+
+def _from_name(name: str, port: str, project: Project) -> Call | str:
+    """The call; else why not, empty where it names no two services."""
+    services = project.services
+    ways = ((name[:at], name[at + 2 :]) for at in range(len(name)) if name.startswith("--", at))
+    source, target = next((way for way in ways if way[0] != way[1] and {*way} <= {*services}), ("", ""))
+    if not source:
+        return ""
+    number = int(port) if port.isdigit() else listens_on(services[target]) if not port else None
+    if not number or number > 65535:
+        return f"on which port nothing tells; right would be {name}:PORT" if not port else f"{port!r} is no port"
+    return _called((source, target, number), NAMED, [(source, target, number)], project)
+
+
+def _called(key: tuple[str, str, int], why: str, keys: list[tuple[str, str, int]], project: Project) -> Call:
     source, target, port = key
     several = len([one for one in keys if one[:2] == key[:2]]) > 1
     question = question_of(project.services[target])

@@ -42,9 +42,7 @@ def _ports(plan: Adoption, url: str) -> str:
 
 def _network(plan: Adoption) -> Iterator[str]:
     if not plan.proxies:
-        yield comment("Links here are containers in networks: to be cut, not slowed. What calls what, it seems:")
-        yield from (comment(f"{call.name}: port {call.port} ({call.why})", "  ") for call in plan.calls)
-        yield comment("`simian init --proxy all` leads these calls through Toxiproxy, where they can be slowed too.")
+        yield from _not_led(plan)
         yield "network: {driver: docker}\n"
         return
     past = [call.name for call in plan.calls if call.name not in plan.routed]
@@ -58,6 +56,24 @@ def _network(plan: Adoption) -> Iterator[str]:
     for proxy in plan.proxies:
         for route in proxy.routes:
             yield f"    - {flow(_link(plan, route.call, nodes[proxy.name]))}\n"
+
+
+def _not_led(plan: Adoption) -> Iterator[str]:
+    yield comment(
+        "Links here are containers in networks: a container can be cut off from a network, nothing be slowed."
+    )
+    if not plan.calls:
+        yield comment(
+            "Nothing tells who calls whom. `simian init --proxy SOURCE--TARGET --force`, once for each call that you "
+            "know of, leads it through Toxiproxy, where `simian latency` slows it and `simian split-brain` cuts it."
+        )
+        return
+    yield comment("What calls what, it seems:")
+    yield from (comment(f"{call.name}: port {call.port} ({call.why})", "  ") for call in plan.calls)
+    yield comment(
+        "`simian init --proxy all --force` leads these calls through Toxiproxy, where `simian latency` slows them and "
+        "`simian split-brain` cuts those between regions; `--proxy SOURCE--TARGET` adds one that is not seen."
+    )
 
 
 def _link(plan: Adoption, call: Call, proxy: str) -> dict[str, str]:
@@ -86,11 +102,12 @@ def _exposure() -> str:
     )
 
 
-HOW = 'every: 500ms, deadline: 2s, tolerance: ">= 95 %"'
+WITHIN = "2s"  # what takes a user longer is as good as no answer
+HOW = 'every: 500ms, deadline: 4s, tolerance: ">= 95 %"'
 NO_CHECK = f"""\
 # No port is published, so nothing here shows that users are served, and no run can hold. Add checks, such as:
 # steady_state:
-#   - {{check: web answers, probe: {{http: "http://127.0.0.1:8080/"}}, {HOW}}}
+#   - {{check: web answers, probe: {{http: "http://127.0.0.1:8080/", within: {WITHIN}}}, {HOW}}}
 """
 
 
@@ -99,7 +116,10 @@ def _steady_state(plan: Adoption) -> str:
     others = [one for one in plan.checks if one.kind != "http"]
     if not plan.checks:
         return NO_CHECK
-    text = comment("What users must be able to do all the while; outside its tolerance a run is broken.")
+    text = comment(
+        "What users must be able to do all the while; outside its tolerance a run is broken. A page that comes without "
+        "its database, or a health check that asks nobody, says little: ask for what needs all parts."
+    )
     if any(one.guessed for one in answers):
         text += comment(
             "(?) is a guess by a port's number: give the right path, and `expect: STATUS` if it is not 200."
@@ -112,7 +132,7 @@ def _steady_state(plan: Adoption) -> str:
 
 
 def _check(one: PortCheck) -> str:
-    probe = flow({one.kind: one.address})
+    probe = flow({one.kind: one.address} | ({"within": WITHIN} if one.kind == "http" else {}))
     return f"  - {{check: {flow(one.name)}, probe: {probe}, {HOW}}}{'  # (?)' if one.guessed else ''}\n"
 
 

@@ -7,18 +7,25 @@ from typing import Any
 from simian.adopt.places import REGION, ZONE
 from simian.adopt.plan import Adoption
 from simian.adopt.questions import question_of
-from simian.adopt.routes import API_PORT, IMAGE, ProxyService
+from simian.adopt.routes import API_PORT, IMAGE, NAME, ProxyService
 from simian.adopt.writing import comment, flow
 
 INSIDE = "/etc/simian-proxies.json"
+_WHY_IN = "%s: the others are internal, where no port is published"
 
 
 def override_text(plan: Adoption, command: str, up: str, files: Mapping[str, str]) -> str:
     """The file's text. ``up``: the line that starts the project with it. ``files``: the file of each proxy."""
     head = comment(f"What simian adds to {plan.project.name}, by `{command}`; your own files stay as they are. Use it:")
     head += f"#   {up}\n" + comment("Away with it, and all its traces: the same without it, and with --remove-orphans.")
+    own = sorted({proxy.way_in for proxy in plan.proxies} & {NAME})
+    for net in own:
+        head += comment(
+            f"Then `docker network rm {plan.project.name}_{net}`, as compose leaves networks where they are."
+        )
     proxies = [line for proxy in plan.proxies for line in _proxy(proxy, files[proxy.name])]
-    return "\n".join([head, "services:", *_services(plan), *proxies, ""])
+    networks = ["networks:", *(f"  {net}: {{}}" for net in own)] if own else []
+    return "\n".join([head, "services:", *_services(plan), *proxies, *networks, ""])
 
 
 def proxies_text(proxy: ProxyService) -> str:
@@ -61,7 +68,9 @@ def _proxy(proxy: ProxyService, file: str) -> Iterator[str]:
     yield "    environment: {LOG_LEVEL: info}"  # else it tells of every byte
     yield f"    volumes: {flow(_kept([f'./{file}:{INSIDE}:ro']))}"
     yield f"    ports: {flow([f'127.0.0.1:{proxy.api_port}:{API_PORT}'])}"
-    yield f"    networks: {flow(_kept(list(proxy.networks)))}"
+    yield f"    networks: {flow(_kept(list(proxy.networks)))}" + (
+        f"  # {_WHY_IN % proxy.way_in}" if proxy.way_in else ""
+    )
     yield f"    labels: {flow(labels)}"
     yield "    restart: unless-stopped"
 

@@ -3,16 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from simian.adopt.calls import Call, calls_of
+from simian.adopt.calls import ALL, Call, calls_named, calls_of
 from simian.adopt.checks import PortCheck, checks_of
 from simian.adopt.places import Place, places_of
 from simian.adopt.questions import question_of
 from simian.adopt.routes import API_PORT, ProxyService, proxies_for, unroutable
 from simian.compose import Project, Service
 from simian.errors import UsageError
-from simian.probe import nearest
-
-ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,9 @@ def adopted(
     """
     calls, unclear = calls_of(project)
     checks, unchecked = checks_of(project)
-    picked, left = _picked(calls, chosen, project)
+    named, problems = calls_named(chosen, calls, project)
+    calls = [*calls, *named]
+    picked, left = _picked(calls, chosen, project, problems)
     proxies = proxies_for(picked, calls, project, api_port)
     places = places_of(project, answers)
     enabled = [name for name, one in project.services.items() if _may_be_hurt(project, one)]
@@ -55,19 +54,23 @@ def adopted(
     return Adoption(project, places, enabled, calls, proxies, checks, remarks)
 
 
-def _picked(calls: Sequence[Call], chosen: Sequence[str], project: Project) -> tuple[list[Call], list[str]]:
-    known = {call.name: call for call in calls}
+def _picked(
+    calls: Sequence[Call], chosen: Sequence[str], project: Project, wrong: Sequence[str]
+) -> tuple[list[Call], list[str]]:
     why = {call.name: unroutable(call, project) for call in calls}
-    strange = [one for one in chosen if one not in known and one != ALL]
-    problems = [f"--proxy: no link is called {one!r:.80}; {nearest(one, [*known, ALL])}" for one in strange]
+    problems = [*wrong]
     problems += [f"--proxy {one}: {why[one]}; leave it out" for one in chosen if why.get(one)]
     if ALL in chosen and not calls:
-        problems.append("--proxy all: no service is seen to call another; write the addresses into `environment`")
+        problems.append(
+            "--proxy all: no service is seen to call another; name who does, as --proxy SOURCE--TARGET, or write the "
+            "addresses into `environment`"
+        )
     if problems:
         raise UsageError(problems)
     everything = ALL in chosen
     left = [f"{name} goes past the proxies: {said}" for name, said in why.items() if everything and said]
-    return [call for call in calls if (everything or call.name in chosen) and not why[call.name]], left
+    wanted = {one.partition(":")[0] for one in chosen}
+    return [call for call in calls if (everything or call.name in wanted) and not why[call.name]], left
 
 
 def _may_be_hurt(project: Project, service: Service) -> bool:
@@ -82,8 +85,8 @@ def _of_services(project: Project, enabled: Sequence[str]) -> list[str]:
             lines.append(f"{one.where}: {name} is no candidate: {_why_not(one)}")
         elif "simian.ask" not in one.labels and (question is None or not question.scheme):
             lines.append(
-                f"{one.where}: nothing tells how {name} is asked for an answer, so no fault of it could be proven and "
-                "every run on it is refused; give it a health check over HTTP, or the label simian.ask"
+                f"{one.where}: nothing tells how {name} is asked for an answer, so no fault of it could be proven, and "
+                "monkeys leave it alone; give it a health check over HTTP, or the label simian.ask"
             )
         if one.replicas > 1 and name in enabled:
             lines.append(f"{one.where}: the {one.replicas} containers of {name} share its zone: labels are a service's")

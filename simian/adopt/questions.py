@@ -31,9 +31,9 @@ IMAGES: tuple[tuple[str, Question], ...] = (
     ("keydb", Question("redis", 6379)),
     ("dragonfly", Question("redis", 6379)),
     ("memcached", Question("memcached", 11211)),
-    ("mysql", Question("tcp", 3306)),
-    ("mariadb", Question("tcp", 3306)),
-    ("percona", Question("tcp", 3306)),
+    ("mysql", Question("mysql", 3306)),
+    ("mariadb", Question("mysql", 3306)),
+    ("percona", Question("mysql", 3306)),
     ("nats", Question("tcp", 4222)),
     ("mailhog", Question("tcp", 1025)),
     ("mailpit", Question("tcp", 1025)),
@@ -59,8 +59,8 @@ IMAGES: tuple[tuple[str, Question], ...] = (
 TOOLS: tuple[tuple[str, Question], ...] = (
     ("pg_isready", Question("postgres", 5432)),
     ("redis-cli", Question("redis", 6379)),
-    ("mysqladmin", Question("tcp", 3306)),
-    ("mariadb-admin", Question("tcp", 3306)),
+    ("mysqladmin", Question("mysql", 3306)),
+    ("mariadb-admin", Question("mysql", 3306)),
 )
 PORTS_OF_SCHEMES = {
     "postgres": 5432,
@@ -117,9 +117,16 @@ def _checked(service: Service) -> Question | None:
     """What the health check asks, from inside the container."""
     text = " ".join(service.test[1:])
     address = _ADDRESS.format(name=re.escape(service.name))
-    found = re.search(rf"(https?)://{address}", text) or re.search(rf"\b(curl|wget)\b[^|;&]*?\s{address}", text)
+    found = re.search(rf"(https?)://{address}", text) or _bare_address(text, address)
     if found and found[1] != "https":
         return Question("http", int(found[2] or 80), found[3] or "/")
     tool = next((question for name, question in TOOLS if name in text), None)
     own = _known(service.image)
     return own or tool if tool else None
+
+
+def _bare_address(text: str, address: str) -> re.Match[str] | None:
+    """What ``curl localhost:3000/up`` asks: of several that look so, one with a port or a path is no option's value."""
+    called = re.search(r"\b(?:curl|wget)\b[^|;&]*", text)
+    found = list(re.finditer(rf"""(\s)["']?{address}(?![\w.:-])""", called[0])) if called else []
+    return next((one for one in found if one[2] or one[3]), found[-1] if found else None)

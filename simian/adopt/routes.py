@@ -31,16 +31,20 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class ProxyService:
-    """One Toxiproxy: a service of the override; its API is published on loopback at ``api_port``."""
+    """One Toxiproxy: a service of the override; its API is published on loopback at ``api_port``.
+
+    ``way_in``: one more network, where those in which callers and targets meet are all closed to the outside.
+    """
 
     name: str
     api_port: int
     routes: tuple[Route, ...]
+    way_in: str = ""
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """Those in which its callers and targets meet."""
-        return tuple(dict.fromkeys(net for route in self.routes for net in route.networks))
+        """Those in which its callers and targets meet, and the way in."""
+        return (*_met(self.routes), *filter(None, [self.way_in]))
 
     @property
     def config(self) -> list[dict[str, object]]:
@@ -112,7 +116,32 @@ def _free_names(count: int, project: Project) -> list[str]:
 
 
 def _proxy(name: str, api_port: int, calls: Sequence[Call], project: Project) -> ProxyService:
-    return ProxyService(name, api_port, tuple(_route(call, name, project) for call in calls))
+    routes = tuple(_route(call, name, project) for call in calls)
+    return ProxyService(name, api_port, routes, _way_in(routes, project))
+
+
+def _met(routes: Sequence[Route]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(net for route in routes for net in route.networks))
+
+
+def _way_in(routes: Sequence[Route], project: Project) -> str:
+    """An open network for the proxy's API where it would be in closed ones only; empty where it is in an open one.
+
+    One of its callers' or of anybody's, if no target's name means another service there; else one of its own.
+    """
+    if set(_met(routes)) - project.internal:
+        return ""
+    services = project.services
+    nearest = [services[route.call.source] for route in routes]
+    known = dict.fromkeys(net for one in [*nearest, *services.values()] for net in one.networks)
+    wanted = {route.call.target for route in routes}
+    strange = {
+        net
+        for one in services.values()
+        for net, aliases in one.networks.items()
+        if one.name not in wanted and wanted & {one.container_name, *aliases}
+    }
+    return next((net for net in known if net not in project.internal | strange), NAME)
 
 
 def _route(call: Call, proxy: str, project: Project) -> Route:

@@ -30,7 +30,8 @@ def init(
     ] = None,
     profile: Annotated[list[str] | None, typer.Option("--profile", help="Take in services of this profile.")] = None,
     proxy: Annotated[
-        list[str] | None, typer.Option("--proxy", help="Lead this link (SOURCE--TARGET), or `all`, through Toxiproxy.")
+        list[str] | None,
+        typer.Option("--proxy", help="Lead this link (SOURCE--TARGET[:PORT]), or `all`, through Toxiproxy."),
     ] = None,
     output: Annotated[str, typer.Option("-o", "--output", help="The configuration to write.")] = "simian.yaml",
     api_port: Annotated[
@@ -110,8 +111,13 @@ def written(plan: "Adoption", files: Sequence[Path], output: Path) -> dict[Path,
 
 
 def _chosen(plan: "Adoption") -> list[str]:
-    names = [call.name for call in plan.calls if call.name in plan.routed]
-    return ["--proxy", "all"] if names and len(names) == len(plan.calls) else [w for n in names for w in ("--proxy", n)]
+    from simian.adopt.calls import NAMED
+
+    seen = [call.name for call in plan.calls if call.why != NAMED]
+    named = [f"{call.name}:{call.port}" for call in plan.calls if call.why == NAMED]
+    routed = [name for name in seen if name in plan.routed]
+    names = ["all"] if routed and routed == seen else routed
+    return [word for name in [*names, *named] for word in ("--proxy", name)]
 
 
 def _up(files: Sequence[Path]) -> str:

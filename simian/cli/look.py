@@ -129,6 +129,12 @@ def _kept(system: System) -> list[Mapping[str, Any]]:
     ]
 
 
+def unasked(seen: Topology) -> str:
+    """Those that cannot be asked, so that nobody takes them for well; instruments aside."""
+    names = sorted(node.name for node in seen.nodes if not node.ask and node.role == "service")
+    return f", but for {', '.join(names)}, which cannot be asked" if names else ""
+
+
 def _reached(system: System) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     try:
@@ -136,9 +142,10 @@ def _reached(system: System) -> list[Mapping[str, Any]]:
         seen = topology_of(world, system.name)
         answers = {node.name: world.observer.ask(node) for node in seen.nodes if node.ask}
         silent = sorted(name for name, answer in answers.items() if not answer.ok)
+        heard = f"all of them{unasked(seen)}" if not silent else f"silent: {', '.join(silent)}"
         ours = [f"{mark} on {at}" for at, mark in [*world.network.marks(), *world.steering.marks()]]
         found.append(_finding("nodes", f"{len(seen.nodes)} in {len(seen.regions)} regions"))
-        found.append(_finding("answer", f"silent: {', '.join(silent)}" if silent else "all of them", not silent))
+        found.append(_finding("answer", heard, not silent))
         found.append(_finding("links", f"{len(seen.links)}"))
         for name, text, ok in ways_of_links(world, system.settings.get("network") or {}):
             found.append(_finding(f"link {name}", text, ok))

@@ -16,8 +16,8 @@ from simian.yamlfile import Dialect, Document, Path, Tagged, load_text, load_yam
 
 COMPOSE = Dialect(frozenset({RESET, OVERRIDE}), merges=True)
 MOST_FILES = 100  # an include of an include that leads back would never end
-TOP = ("services", "include", "name")
-TOP_LEFT_ALONE = ("version", "networks", "volumes", "configs", "secrets", "models")
+TOP = ("services", "include", "name", "networks")
+TOP_LEFT_ALONE = ("version", "volumes", "configs", "secrets", "models")
 
 
 def read_project(files: Sequence[FilePath], environment: Mapping[str, str], profiles: Sequence[str] = ()) -> Project:
@@ -43,7 +43,8 @@ def read_project(files: Sequence[FilePath], environment: Mapping[str, str], prof
         raise UsageError(list(dict.fromkeys(reading.problems)))
     reading.tell(services, active)
     name = reading.values.get("COMPOSE_PROJECT_NAME") or reading.name or folder.absolute().name
-    return Project(project_name(name), folder.absolute(), found, tuple(dict.fromkeys(reading.remarks)))
+    internal = frozenset(name for name, closed in reading.internal.items() if closed)
+    return Project(project_name(name), folder.absolute(), found, tuple(dict.fromkeys(reading.remarks)), internal)
 
 
 def project_name(text: str) -> str:
@@ -69,12 +70,16 @@ def _profiled(services: Mapping[str, Any]) -> str:
 
 @dataclass
 class _Reading:
-    """All files of one project; ``values`` are its variables, those of ``.env`` included."""
+    """All files of one project; ``values`` are its variables, those of ``.env`` included.
+
+    ``internal``: of each network that says so, whether it is closed to the outside.
+    """
 
     values: dict[str, str]
     name: str = ""
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    internal: dict[str, bool] = field(default_factory=dict)
     _files: int = 0
     _env: dict[str, dict[str, str | None]] = field(default_factory=dict)
 
@@ -91,6 +96,7 @@ class _Reading:
         for path in files:
             if source := self._source(path, folder):
                 self.name = str(source.document.data.get("name") or self.name)
+                self.internal |= _internal(source.document.data.get("networks"))
                 for name, made in self._included(source).items():
                     services.setdefault(name, made)
                 for name, made in self._own(source).items():
@@ -232,6 +238,16 @@ class _Reading:
         out = sorted(set(known) - set(active))
         if out:
             self.remarks.append(f"left out, their profiles are not chosen: {', '.join(out)}{_profiled(known)}")
+
+
+def _internal(given: object) -> dict[str, bool]:
+    """Of each network that says whether it is internal, what it says."""
+    networks = bare(given)
+    return {
+        str(name): one["internal"] in (True, "true")
+        for name, one in (networks.items() if isinstance(networks, Mapping) else ())
+        if isinstance(one, Mapping) and "internal" in one
+    }
 
 
 def _untagged(one: Any) -> Any:

@@ -53,12 +53,16 @@ class Service:
 
 @dataclass(frozen=True)
 class Project:
-    """The services that would run. ``folder``: that of the first file. ``remarks``: what was left out or assumed."""
+    """The services that would run. ``folder``: that of the first file. ``remarks``: what was left out or assumed.
+
+    ``internal``: networks that nothing outside reaches; what is in no other publishes no port.
+    """
 
     name: str
     folder: Path
     services: Mapping[str, Service]
     remarks: tuple[str, ...] = ()
+    internal: frozenset[str] = frozenset()
 
     def container(self, service: Service) -> str:
         """The name of its (first) container, as ``docker compose`` gives it."""

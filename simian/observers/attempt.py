@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from urllib.parse import SplitResult
 
 CHUNK_B = 64 * 1024
-PORTS = {"http": 80, "https": 443, "memcached": 11211, "dns": 53, "redis": 6379, "postgres": 5432}
+PORTS = {"http": 80, "https": 443, "memcached": 11211, "dns": 53, "redis": 6379, "postgres": 5432, "mysql": 3306}
 
 
 class Closed(Exception):

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from simian.errors import Unsupported
 from simian.observers.attempt import CHUNK_B, PORTS, Attempt, Closed, Garbled, Reader, told
 from simian.observers.cassandra_question import ask_cassandra, ask_cassandra_peer
-from simian.observers.database_question import ask_postgres, ask_redis
+from simian.observers.database_question import ask_mysql, ask_postgres, ask_redis
 from simian.observers.dns_question import addresses, ask_dns, question
 from simian.observers.http_question import ask_as_user, ask_http
 from simian.topology import Link, Node
@@ -120,6 +120,7 @@ ASK: Mapping[str, Callable[[Attempt], str]] = {
     "cassandra": ask_cassandra,
     "cassandra-peer": ask_cassandra_peer,
     "postgres": ask_postgres,
+    "mysql": ask_mysql,
     "redis": ask_redis,
     "tcp": _ask_tcp,
 }
@@ -127,7 +128,7 @@ ASK: Mapping[str, Callable[[Attempt], str]] = {
 
 def parsed(what: str, address: str) -> SplitResult:
     """The address as parts. Raises Unsupported for one that cannot be asked."""
-    forms = "http://host:port/path, dns://host:port/name, memcached, cassandra, redis, postgres or tcp://host:port"
+    forms = "http://host:port/path, dns://host:port/name, memcached, cassandra, redis, postgres, mysql or tcp"
     if not address:
         raise Unsupported(f"{what} has no address to ask; give it one, such as {forms}")
     try:

@@ -108,13 +108,16 @@ class DockerPlatform:
 
     def ready(self, node: str) -> bool:
         """Whether it runs, is not paused, and says so by its health check; before its first word, and without one, at
-        its ``ask``: a check that looks each ten seconds is no reason to wait.
+        its ``ask``: a check that looks each ten seconds is no reason to wait. After a pause, too: until the next look
+        the engine calls it unhealthy, though no look has failed.
         """
         one = self._containers.named(node)
         if one.state != "running":
             return False
-        health, ask = (one.shape["State"].get("Health") or {}).get("Status"), one.at("simian.ask")
-        if health and (health != "starting" or not ask):
+        told = one.shape["State"].get("Health") or {}
+        health, ask = told.get("Status"), one.at("simian.ask")
+        silent = health == "starting" or (health == "unhealthy" and not told.get("FailingStreak"))
+        if health and not (silent and ask):
             return bool(health == "healthy")
         try:
             return says_ready(ask) if ask else True

@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Mapping
 from urllib.parse import SplitResult, urlsplit
 
+from simian.observers.database_question import MYSQL_LOGIN
+
 LIMIT_S = 0.5
 _ENOUGH_B = 4096
 
 
 def says_ready(ask: str) -> bool:
     """``http``: 200; ``memcached``: its version; ``redis``: ``PONG``; ``postgres``: it takes connections;
+    ``mysql``: it greets;
     ``cassandra``: what its protocol supports; ``dns``: any answer to the question; ``tcp``: a connection.
 
     Nothing there, silence and nonsense are a *no*. Raises ValueError on an address of another form.
@@ -59,6 +62,14 @@ def _postgres(url: SplitResult, deadline: float) -> bool:
     return heard[:1] in (b"R", b"E") and b"C57P03\0" not in heard
 
 
+def _mysql(url: SplitResult, deadline: float) -> bool:
+    """It greets: while it starts, and when it wants nobody, there is no greeting."""
+    with _connected(url, deadline) as connection:
+        connection.sendall(MYSQL_LOGIN)
+        connection.settimeout(_left(deadline))
+        return connection.recv(_ENOUGH_B)[4:5] == b"\x0a"
+
+
 def _tcp(url: SplitResult, deadline: float) -> bool:
     with _connected(url, deadline):
         return True
@@ -83,6 +94,7 @@ _QUESTIONS: Mapping[str, Callable[[SplitResult, float], bool]] = {
     "memcached": _memcached,
     "redis": _redis,
     "postgres": _postgres,
+    "mysql": _mysql,
     "dns": _dns,
     "cassandra": _cassandra,
     "tcp": _tcp,

@@ -5,9 +5,11 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 from urllib.parse import SplitResult, urljoin, urlsplit
+
+from simian_filters.units import parse_duration_s
 
 from simian.probe import Reading, probe
 
@@ -18,24 +20,41 @@ PORTS = {"http": 80, "https": 443}
 NO_HEADERS: Mapping[str, str] = {}
 
 
-@probe("http")
+def _wrong(url: str, within: str | None = None, **_: object) -> Iterator[str]:
+    try:
+        if within is not None and not 0 < parse_duration_s(within) <= TIMEOUT_S:
+            yield f"within: {within} is wrong; right would be more than nothing and at most {TIMEOUT_S:g}s"
+    except ValueError as error:
+        yield f"within: {error}"
+
+
+@probe("http", wrong=_wrong)
 def ask(
-    url: str, expect: int = 200, contains: str | None = None, measure: Literal["ok", "latency_ms", "number"] = "ok"
+    url: str,
+    expect: int = 200,
+    contains: str | None = None,
+    measure: Literal["ok", "latency_ms", "number"] = "ok",
+    within: str | None = None,
 ) -> Reading:
     """1.0 when the answer has the status ``expect`` and ``contains`` these words, else 0.0.
 
     Or what ``measure`` names: how long a good answer took in ms; the number that its body ends with.
+    ``within``: an answer that takes longer is as good as none; without it the check's deadline makes that *unknown*.
     """
     began = time.perf_counter()
+    limit_s = TIMEOUT_S if within is None else parse_duration_s(within)
     try:
-        status, body = fetch(url, expect)
+        status, body = fetch(url, expect, limit_s=limit_s)
     except (OSError, http.client.HTTPException) as error:
         if measure != "ok":
             raise
-        return Reading(0.0, f"{type(error).__name__}: {error}")
+        late = within is not None and isinstance(error, TimeoutError)
+        return Reading(0.0, f"no answer within {within}" if late else f"{type(error).__name__}: {error}")
     took_ms = (time.perf_counter() - began) * 1000
-    good = status == expect and (contains is None or contains in body)
+    late = within is not None and took_ms > limit_s * 1000
+    good = status == expect and (contains is None or contains in body) and not late
     seen = f"{status}" if status != expect or good else f"{status} without {contains!r:.60}"
+    seen = f"{status} after {took_ms:.0f} ms" if late else seen
     if measure == "ok":
         return Reading(float(good), seen)
     if not good:
@@ -51,14 +70,18 @@ def _number(body: str) -> Reading:
         raise ValueError(f"the answer's last word is no number: {body.strip()[-60:]!r}") from None
 
 
-def fetch(url: str, expect: int = 200, headers: Mapping[str, str] = NO_HEADERS) -> tuple[int, str]:
+def fetch(
+    url: str, expect: int = 200, headers: Mapping[str, str] = NO_HEADERS, limit_s: float = TIMEOUT_S
+) -> tuple[int, str]:
     """Status and body (its first ``MOST_BYTES``). Follows redirects on the same host only, ``headers`` and all.
+
+    ``limit_s``: how long each step may take, connecting, waiting, reading on.
 
     Raises ValueError for an address not allowed, OSError and HTTPException for an answer that did not come.
     """
     target = allowed(url)
     for _ in range(MOST_REDIRECTS):
-        status, body, location = _get(target, headers)
+        status, body, location = _get(target, headers, limit_s)
         if status == expect or status not in (301, 302, 303, 307, 308) or not location:
             return status, body
         following = allowed(urljoin(target.geturl(), location))
@@ -102,10 +125,10 @@ def connect(host: str, port: int, timeout_s: float = TIMEOUT_S) -> socket.socket
     raise error or OSError(f"{host} has no address")
 
 
-def _get(target: SplitResult, headers: Mapping[str, str]) -> tuple[int, str, str | None]:
+def _get(target: SplitResult, headers: Mapping[str, str], limit_s: float) -> tuple[int, str, str | None]:
     host = target.hostname or ""
-    connection = http.client.HTTPConnection(host, _port(target), timeout=TIMEOUT_S)
-    raw = connect(host, _port(target))
+    connection = http.client.HTTPConnection(host, _port(target), timeout=limit_s)
+    raw = connect(host, _port(target), limit_s)
     try:
         connection.sock = raw
         if target.scheme == "https":

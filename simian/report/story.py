@@ -84,7 +84,8 @@ def _nothing(run: Run) -> str:
         return "this report, once the run has ended"
     if run.verdict == "held" or word(run) == "LEASHED":
         return "nothing: no weakness, no doubt, nothing left behind"
-    return "this run could not be judged: run it again"
+    again = "see to the reasons above, then run it again" if run.outcome == "completed" else "run it again"
+    return f"this run could not be judged: {again}"
 
 
 def _about(run: Run) -> Iterator[str]:

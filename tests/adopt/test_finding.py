@@ -41,6 +41,11 @@ def system(name: str) -> Project:
         (Service("a", test=("CMD", "python", "-c", "urlopen('http://127.0.0.1:5000/x?y=1')")),
          Question("http", 5000, "/x?y=1")),
         (Service("a", image="nginx", test=("CMD", "curl", "https://localhost/")), Question("http", 80, "/")),
+        (Service("a", test=("CMD-SHELL", "curl -s --noproxy localhost localhost:3000/health | grep -q OK || exit 1")),
+         Question("http", 3000, "/health")),
+        (Service("a", test=("CMD-SHELL", "curl -H 'Host: localhost' 'localhost/up' | grep localhost")),
+         Question("http", 80, "/up")),
+        (Service("a", test=("CMD", "curl", "-f", "localhost")), Question("http", 80, "/")),
         (Service("a", test=("CMD-SHELL", "pg_isready -U x")), Question("postgres", 5432)),
         (Service("a", ports=(Port(9999), Port(8080, 80))), Question("http", 8080, "/", guessed=True)),
         (Service("a", expose=(7777,)), None),
@@ -184,6 +189,61 @@ def test_a_port_that_nobody_told_of_goes_along_as_its_name_leads_to_the_proxy() 
     ]
 
 
+INNER: dict[str, tuple[str, ...]] = {"inner": ()}
+
+
+@pytest.mark.parametrize(
+    ("web", "more", "networks"),
+    [
+        ({"outer": (), "inner": ()}, {}, ("inner", "outer")),
+        ({"inner": ()}, {"outer": ()}, ("inner", "outer")),
+        ({"inner": ()}, {"outer": ("db",)}, ("inner", "simian-proxy")),
+        ({"inner": ()}, {"inner": ()}, ("inner", "simian-proxy")),
+        ({"inner": (), "open": ()}, {"outer": ()}, ("inner", "open")),
+    ],
+)
+def test_a_proxy_whose_networks_are_all_internal_has_one_more_as_it_could_not_be_steered(
+    web: dict[str, tuple[str, ...]], more: dict[str, tuple[str, ...]], networks: tuple[str, ...]
+) -> None:
+    services = [
+        Service("web", networks=web, environment={"D": "db:5432"}),
+        Service("db", image="postgres", networks=INNER),
+        Service("more", networks=more),
+    ]
+    closed = Project("shop", Path(), {one.name: one for one in services}, internal=frozenset({"inner"}))
+    assert adopted(closed, {}, ["all"]).proxies[0].networks == networks
+
+
+def test_a_call_that_nobody_sees_can_be_named() -> None:
+    hidden = project(
+        Service("work-er", environment={"D": "db:5432"}), DB, Service("q"), Service("redis", image="redis")
+    )
+    plan = adopted(hidden, {}, ["work-er--redis", "work-er--q:99", "work-er--db"])
+    assert {(call.name, call.port, call.why) for call in plan.calls} == {
+        ("work-er--db", 5432, "D"),
+        ("work-er--redis", 6379, "named by --proxy"),
+        ("work-er--q", 99, "named by --proxy"),
+    }
+    assert set(plan.routed) == {"work-er--db", "work-er--redis", "work-er--q"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "why"),
+    [
+        ("web--q", "--proxy web--q: on which port nothing tells; right would be web--q:PORT"),
+        ("web--q:x", "--proxy web--q:x: 'x' is no port"),
+        ("web--q:70000", "--proxy web--q:70000: '70000' is no port"),
+        ("web--db:99", "--proxy web--db:99: is seen at port 5432, not 99"),
+        ("web--web", "--proxy: no link is called 'web--web'"),
+    ],
+)
+def test_a_call_that_is_named_wrongly_is_refused(chosen: str, why: str) -> None:
+    web = Service("web", environment={"D": "db:5432"})
+    with pytest.raises(UsageError) as error:
+        adopted(project(web, DB, Service("q")), {}, [chosen])
+    assert why in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("services", "chosen", "why"),
     [
@@ -214,6 +274,7 @@ def test_what_ends_or_measures_is_no_candidate_and_what_cannot_be_asked_is_told(
     told = " ".join(jobs.remarks)
     assert "migrate is no candidate: others wait for it to finish" in told
     assert "nothing tells how rabbitmq is asked for an answer" in told
+    assert "rabbitmq" in jobs.enabled, "its links may be hurt"
     assert "the 2 containers of app share its zone" in told
     instrument = adopted(project(Service("m", labels={"simian.role": "instrument"})), {})
     assert list(instrument.enabled) == []

@@ -57,7 +57,7 @@ def test_a_configuration_and_an_override_are_written_and_the_users_own_file_is_l
     assert config.system == "folder"
     assert config.world_settings()["platform"] == {"driver": "docker", "project": "folder"}
     assert config.world_settings()["network"] == {"driver": "docker"}
-    assert [check.probe for check in config.steady_state] == [{"http": "http://127.0.0.1:8080/"}]
+    assert [check.probe for check in config.steady_state] == [{"http": "http://127.0.0.1:8080/", "within": "2s"}]
     assert (config.exposure, config.limits.radius) == ("assumed", "zone")
     assert theirs("validate", "simian.yaml").code == 0
 
@@ -110,6 +110,20 @@ def test_all_links_go_through_as_many_proxies_as_their_ports_need(theirs: Progra
     assert all(link["proxied"] for link in told["links"])
 
 
+def test_a_proxy_between_internal_networks_has_a_way_in_and_the_file_says_how_it_goes_away(nowhere: Program) -> None:
+    nowhere.file(
+        "compose.yaml",
+        "services:\n  web: {image: x, networks: [inner], environment: {D: 'db:5432'}}\n"
+        "  db: {image: postgres, networks: [inner]}\nnetworks: {inner: {internal: true}}\n",
+    )
+    assert nowhere("init", "--proxy", "all").code == 0
+    text = (nowhere.folder / "compose.simian.yaml").read_text()
+    assert "# Then `docker network rm folder_simian-proxy`" in text
+    both = read_project([nowhere.folder / "compose.yaml", nowhere.folder / "compose.simian.yaml"], {})
+    assert set(both.services["simian-proxy"].networks) == {"inner", "simian-proxy"}
+    assert text.endswith("networks:\n  simian-proxy: {}\n")
+
+
 def test_json_tells_what_was_found_and_what_to_do_next(theirs: Program) -> None:
     told = theirs("init", "--json").document
     assert set(told) == {"written", "system", "services", "links", "checks", "remarks", "next"}
@@ -119,6 +133,25 @@ def test_json_tells_what_was_found_and_what_to_do_next(theirs: Program) -> None:
     }  # fmt: skip
     assert told["checks"] == [{"check": "web answers", "http": "http://127.0.0.1:8080/", "guessed": True}]
     assert (told["remarks"], told["next"][2]) == ([], "simian doctor")
+
+
+def test_the_line_that_made_it_makes_it_again_named_calls_and_all(nowhere: Program) -> None:
+    nowhere.file("compose.yaml", "services: {a: {image: x, environment: {R: 'redis:6379'}}, redis: {image: redis},"
+                                 " b: {image: y}, c: {image: z}}")  # fmt: skip
+    assert nowhere("init", "--proxy", "all", "--proxy", "b--redis", "--proxy", "b--c:80").code == 0
+    first = (nowhere.folder / "simian.yaml").read_text()
+    line = "simian init --compose compose.yaml --proxy all --proxy b--redis:6379 --proxy b--c:80"
+    assert line in " ".join(first.replace("\n#", " ").split())
+    assert nowhere(*line.split()[1:], "--force").code == 0
+    assert (nowhere.folder / "simian.yaml").read_text() == first
+
+
+def test_where_nothing_tells_who_calls_whom_the_way_to_say_it_is_told(nowhere: Program) -> None:
+    nowhere.file("compose.yaml", "services: {a: {image: x, ports: ['80:80']}, redis: {image: redis}}")
+    assert "name who does, as --proxy SOURCE--TARGET" in nowhere("init", "--proxy", "all").err
+    assert nowhere("init").code == 0
+    text = (nowhere.folder / "simian.yaml").read_text()
+    assert ("Nothing tells who calls whom" in text, "--proxy all" in text) == (True, False)
 
 
 def test_nothing_is_overwritten_without_force(theirs: Program) -> None:
@@ -191,7 +224,10 @@ def test_what_is_not_understood_stands_in_the_file_and_on_the_screen(theirs: Pro
     )
     answer = theirs("init")
     text = " ".join((theirs.folder / "simian.yaml").read_text().replace("\n#", " ").split())
-    for said in ("services.dark.colour: no key of a service that is known here", "nothing tells how dark is asked"):
+    for said in (
+        "services.dark.colour: no key of a service that is known here",
+        "nothing tells how dark is asked",
+    ):
         assert said in answer.err
         assert said in text
 

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from simian.cli.look import unasked
+from simian.topology import Node, Topology
+
 from .conftest import MEMORY, Call, Program
 
 OWN_MONKEY = '''\
@@ -170,6 +173,13 @@ def test_the_doctor_finds_everything_well_and_says_where_things_are_kept(shop: P
     assert kept["journal"] == str(shop.state / "journal.db")
     assert kept["configuration"] == str(shop.folder / "simian.yaml")
     assert call("doctor").code == 0
+
+
+def test_the_doctor_does_not_take_those_for_well_that_it_cannot_ask() -> None:
+    web, worker = Node("web", "web", "east", ask="http://:80/"), Node("worker", "worker", "east")
+    proxy = Node("proxy", "proxy", "", role="instrument")
+    assert unasked(Topology("shop", (web, worker, proxy))) == ", but for worker, which cannot be asked"
+    assert unasked(Topology("shop", (web, proxy))) == ""
 
 
 def test_the_doctor_finds_what_cannot_be_reached(shop: Program, call: Call) -> None:

@@ -168,6 +168,16 @@ def test_compose_itself_reads_the_same(name: str, read: Read, tmp_path: Path) ->
         assert ours.get(service) == theirs.get(service), service
 
 
+def test_which_networks_are_internal_is_read_and_the_last_file_says(read: Read) -> None:
+    base = "services: {web: {image: x, networks: [a, b]}}\nnetworks:\n  a: {internal: '${CLOSED}'}\n"
+    files = {
+        MAIN: f"{base}  b: {{internal: true}}\n  c: {{}}\n  d:\n",
+        "more.yml": "networks: {b: {internal: false}, d: {internal: true}}",
+    }
+    assert read(files, CLOSED="true").internal == {"a", "b"}
+    assert read(files, named=list(files), CLOSED="true").internal == {"a", "d"}
+
+
 WEB = "services: {web: {image: x, %s}}"
 WRONG = {
     WEB % "ports: ['80:']": ":1: services.web.ports.0: '' is no port; right would be like 80",
@@ -228,7 +238,7 @@ def test_what_is_not_understood_is_said_and_not_dropped(read: Read) -> None:
     assert project.remarks == (
         "docker-compose.yml: not set, so taken as empty: NONE",
         "docker-compose.yml:3: extra: no key of a compose file that is known here, left alone; "
-        "there are: include, name, services",
+        "there are: include, name, networks, services",
         "docker-compose.yml:2: services.web.evironment: no key of a service that is known here, left alone; "
         "did you mean 'environment'?",
         "docker-compose.yml:2: services.web.env_file: gone.env is not there; links that only it tells of are not found",

@@ -42,20 +42,20 @@ def says(*answers: bytes, then: Callable[[], object] = lambda: None) -> Callable
     return talk
 
 
-@pytest.mark.parametrize("scheme", ["http", "memcached", "redis", "postgres", "dns", "tcp"])
+@pytest.mark.parametrize("scheme", ["http", "memcached", "redis", "postgres", "mysql", "dns", "tcp"])
 def test_where_nobody_listens_it_is_refused(scheme: str, nobody: int) -> None:
     seen = exchange(f"{scheme}://127.0.0.1:{nobody}/x")
     assert (seen.connected, seen.answered, seen.detail) == (False, False, "refused")
 
 
-@pytest.mark.parametrize("scheme", ["http", "memcached", "redis", "postgres", "tcp"])
+@pytest.mark.parametrize("scheme", ["http", "memcached", "redis", "postgres", "mysql", "tcp"])
 def test_one_that_closes_at_once_has_not_answered(scheme: str, new_listener: Callable[..., Any]) -> None:
     seen = exchange(f"{scheme}://127.0.0.1:{new_listener(lambda _: None).port}/x")
     assert (seen.connected, seen.answered) == (True, False)
     assert seen.detail in ENDED_WITHOUT
 
 
-@pytest.mark.parametrize("scheme", ["http", "https", "memcached", "redis", "postgres", "tcp"])
+@pytest.mark.parametrize("scheme", ["http", "https", "memcached", "redis", "postgres", "mysql", "tcp"])
 def test_one_that_accepts_and_is_silent_has_not_answered(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, as for a paused process
         seen = exchange(f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/x", timeout_s=0.2)
@@ -189,6 +189,9 @@ def test_a_memcached_tells_its_version_and_its_process(new_listener: Callable[..
         ("redis", (b"-NOAUTH Authentication required.\r\n",), "-NOAUTH Authentication required."),
         ("postgres", (b"N",), "would not encrypt"),
         ("postgres", (b"S",), "would encrypt"),
+        ("mysql", (b"\x08\0\0\0\x0a8.0.1", b"\0\0\x09\0\0\2\xff\x15\x04denied"), "8.0.1: error 1045"),
+        ("mysql", (b"\x03\0\0\0\x0a8\0\x01\0\0\2\0",), "8: lets strangers in"),
+        ("mysql", (b"\x05\0\0\0\xff\x10\x04no",), "error 1040"),
     ],
 )
 def test_a_database_that_waits_for_the_first_word_is_given_it(
@@ -198,7 +201,9 @@ def test_a_database_that_waits_for_the_first_word_is_given_it(
     assert (seen.answered, seen.ok, seen.detail) == (True, True, detail)
 
 
-@pytest.mark.parametrize(("scheme", "said"), [("redis", b"HTTP/1.1 400\r\n"), ("postgres", b"-ERR")])
+@pytest.mark.parametrize(
+    ("scheme", "said"), [("redis", b"HTTP/1.1 400\r\n"), ("postgres", b"-ERR"), ("mysql", b"HTTP/1.1 400\r\n")]
+)
 def test_what_is_no_database_has_not_answered(scheme: str, said: bytes, new_listener: Callable[..., Any]) -> None:
     seen = exchange(f"{scheme}://127.0.0.1:{new_listener(says(said)).port}")
     assert (seen.connected, seen.answered) == (True, False)

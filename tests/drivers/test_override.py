@@ -75,7 +75,7 @@ class Adopted:
         done = subprocess.run(
             line, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240, check=False
         )
-        assert done.returncode == code, (line, done.stdout, done.stderr)
+        assert done.returncode == code, f"{line}\n{done.stdout}\n{done.stderr}"
         return done
 
     def said(self, service: str) -> str:

@@ -181,6 +181,19 @@ def test_a_health_check_says_whether_it_is_ready(
     until(lambda: platform.ready(name), "healthy")
 
 
+def test_after_a_pause_the_node_itself_is_asked_as_the_engine_has_forgotten_what_its_check_said(
+    platform: DockerPlatform, small_containers: SmallContainers, until: Until
+) -> None:
+    second = 1_000_000_000
+    check = {"test": ["CMD-SHELL", "true"], "interval": 10 * second, "timeout": 60 * second, "retries": 1}
+    name = small_containers.add("web-1", healthcheck=check)
+    health = lambda: small_containers.engine.inspect(name)["State"]["Health"]["Status"]  # noqa: E731
+    until(lambda: health() == "healthy", "its check has said so")
+    platform.pause(name)
+    platform.resume(name)
+    assert (health(), platform.ready(name)) == ("unhealthy", True)
+
+
 def test_before_a_health_check_has_said_a_word_the_node_itself_is_asked(
     small_containers: SmallContainers, platform: DockerPlatform, until: Until
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from simian_lab.layout import Layout
 
+from simian.runner import NO_DATA
 from simian.steering.powerdns import write_weights
 
 from ..real_parts import part_missing
@@ -30,7 +31,7 @@ PLACES = {
 AT_THE_EDGE = {"north": "web-north-a", "south": "web-south-a", "isle": "web-isle"}
 TOXIPROXY = "ghcr.io/shopify/toxiproxy:2.12.0"
 API_PORT, LINK_PORT = 8474, 20001
-ONLY_DATA = ["unknown: what became of the data was not looked at; configure a `data:` section"]
+ONLY_DATA = [f"unknown: {NO_DATA}"]
 
 
 @pytest.fixture(scope="module")

@@ -186,6 +186,17 @@ def test_zones_of_the_same_name_in_two_regions_are_two_zones() -> None:
         plan("gorilla", topology=topology, zone="a")
 
 
+def test_what_cannot_be_asked_is_left_alone_where_others_can_be_and_is_hit_when_it_is_named() -> None:
+    deaf = replace(
+        TOPOLOGY, nodes=tuple(replace(n, ask="" if n.service == "members" else n.ask) for n in TOPOLOGY.nodes)
+    )
+    assert {deaf.node(name).service for seed in range(200) for name in targets(plan("chaos", seed, deaf))}.isdisjoint(
+        {"members"}
+    )
+    assert targets(plan("chaos", 1, deaf, node=["members-east-a"])) == ["members-east-a"]
+    assert deaf.node(targets(plan("chaos", 1, deaf, service="members"))[0]).service == "members"
+
+
 # --- latency
 
 
@@ -243,6 +254,13 @@ def test_latency_of_a_service_without_a_filter_is_in_the_calls_of_those_who_ask_
 def test_latency_of_a_service_that_nobody_is_said_to_call_is_refused() -> None:
     with pytest.raises(UsageError, match=r"simian\.calls"):
         plan("latency", 1, _without_filter("store"), service="store")
+
+
+def test_latency_names_links_where_no_service_mounts_the_filter() -> None:
+    bare = replace(TOPOLOGY, nodes=tuple(replace(node, filters=False) for node in TOPOLOGY.nodes))
+    with pytest.raises(UsageError) as caught:
+        plan("latency", 1, bare)
+    assert f"give a link (--link, of {TOPOLOGY.links[0].name}, " in str(caught.value)
 
 
 @pytest.mark.parametrize(

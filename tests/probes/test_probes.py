@@ -26,8 +26,12 @@ from simian.probes.users import users, users_metric
 class Handler(BaseHTTPRequestHandler):
     elsewhere = ""
     body = b"all is well"
+    late = threading.Event()
 
     def do_GET(self) -> None:
+        if self.path == "/late":
+            self.late.wait(60.0)
+            return
         status, _, where = self.path.strip("/").partition("/")
         self.send_response(int(status))
         if where:
@@ -75,6 +79,19 @@ def test_http_is_good_when_status_and_words_are_as_expected(
     server: str, path: str, options: dict[str, object], value: float
 ) -> None:
     assert ask(server + path, **options).value == value
+
+
+def test_http_that_answers_too_late_is_not_good_rather_than_unknown(server: str) -> None:
+    assert ask(f"{server}/200", within="10s").value == 1.0
+    seen = ask(f"{server}/late", within="50ms")
+    Handler.late.set()
+    assert seen == Reading(0.0, "no answer within 50ms")
+
+
+@pytest.mark.parametrize("within", ["0s", "11s", "soon"])
+def test_http_is_given_a_time_that_it_can_keep(within: str) -> None:
+    found = list(find_probe({"http": "x"}).wrong(url="http://127.0.0.1/", within=within))
+    assert [line.partition(":")[0] for line in found] == ["within"]
 
 
 def test_http_follows_no_redirect_to_another_host(server: str) -> None:

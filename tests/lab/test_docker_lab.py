@@ -191,10 +191,11 @@ def test_every_byte_in_a_region_is_for_one_of_its_own_nodes_and_those_for_the_ot
     lab: DockerLab, region: str
 ) -> None:
     bridge = lab.engine.run("network", "inspect", f"{PROJECT}_{region}", "--format", "{{slice .Id 0 12}}").strip()
-    own, proxies = f"{NETWORKS[region]}.", {f"{NETWORKS[region]}.60", f"{NETWORKS[region]}.61"}
+    own, proxies = f"{NETWORKS[region]}.", {f"{NETWORKS[each]}.{last}" for each in REGIONS for last in (60, 61)}
     counts: Counter[str] = Counter()
     for source, target, size in _bytes_seen(f"br-{bridge}"):
-        strangers = [at for at in (source, target) if not at.startswith(own)]
+        # Stores reach their own proxy at its far address as well (docs/lab.md): that is one of its own.
+        strangers = [at for at in (source, target) if not at.startswith(own) and at not in proxies]
         assert not strangers, f"{source} to {target}"
         counts["through a proxy" if {source, target} & proxies else "within"] += size
     print(f"{region}: {dict(counts)} in {LISTEN_S:g} s")

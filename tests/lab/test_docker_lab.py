@@ -9,9 +9,11 @@ import os
 import signal
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -29,6 +31,7 @@ from .containers import lab_engine_fixture  # noqa: F401
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1
 PATIENCE_S, LISTEN_S = 240.0, 10.0
+SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 263, 1, 1  # of <linux/if_packet.h>
 LAYOUT = Layout.compute(flavour="docker")
 MONKEYS = {
     "chaos": ["--service", "store", "--region", "east", "--how", "kill"],
@@ -73,7 +76,7 @@ class DockerLab:
             return [dict(row) for row in db.execute(query, values)]
 
     def world(self) -> dict[str, Any]:
-        """Containers and their places in networks, by the engine; proxies, by Toxiproxy; switches, by asking DNS."""
+        """Containers and places by the engine, proxies by Toxiproxy, rules by the filters, switches by DNS."""
         names = [node.name for node in LAYOUT.nodes]
         shapes = json.loads(self.engine.run("inspect", *names))
         found: dict[str, Any] = {}
@@ -84,8 +87,20 @@ class DockerLab:
         for region in REGIONS:
             listed = self.inside(f"proxy-{region}", "/toxiproxy-cli", "list")
             found[f"links into {region}"] = sorted(line.split() for line in listed.splitlines()[3:] if line.strip())
+        for node in LAYOUT.nodes:
+            if node.faults_url and found[f"/{node.name}"][1] == "running":
+                found[f"rules of {node.name}"] = self._rules(node.faults_url)
         shown = self.simian("traffic", "show")["regions"]
         return found | {f"weight of {region}": one["weight"] for region, one in shown.items()}
+
+    def _rules(self, url: str) -> list[str]:
+        token = next(self.state.glob("lab*/**/token")).read_text().strip()
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+                return sorted(rule["mark"] for rule in json.load(answer)["rules"])
+        except OSError as error:  # it is just coming back
+            return [str(error)]
 
     def is_as(self, before: dict[str, Any]) -> None:
         """Wait until it is; on failure show what differs."""
@@ -128,14 +143,16 @@ def test_all_nodes_are_ready_and_each_is_what_the_layout_says(lab: DockerLab) ->
 
 # Prints which of the addresses given can be connected to.
 _REACH = """
-import socket, sys
-for address in sys.argv[1:]:
+import concurrent.futures, socket, sys
+def reached(address):
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), 2).close()
-        print(address)
+        socket.create_connection((host, int(port)), 5).close()
+        return address
     except OSError:
-        pass
+        return ""
+with concurrent.futures.ThreadPoolExecutor(64) as pool:
+    print(*pool.map(reached, sys.argv[1:]))
 """
 
 
@@ -178,6 +195,9 @@ def _bytes_seen(interface: str) -> Iterator[tuple[str, str, int]]:
     """Source, destination and size of each IPv4 packet that passes a bridge of this machine, for a while."""
     with closing(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))) as ear:
         ear.bind((interface, 0))
+        # A bridge hands on what is for others, and sees it only when it is told to look at everything.
+        everything = struct.pack("IHH8s", socket.if_nametoindex(interface), PACKET_MR_PROMISC, 0, b"")
+        ear.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, everything)
         ear.settimeout(1.0)
         deadline = time.monotonic() + LISTEN_S
         while time.monotonic() < deadline:

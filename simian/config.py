@@ -63,8 +63,9 @@ class CalendarPart(Part):
     zone: str = "UTC"
     hours: str | None = None
     days: str | None = None
-    holidays: str | None = None
+    holidays: str | Annotated[tuple[str, ...], Many] | None = None
     closed: Annotated[tuple[str, ...], Many] = ()
+    freezes: str | Annotated[tuple[str, ...], Many] | None = None
 
 
 class GuardPart(Part):
@@ -114,13 +115,23 @@ class Config(Part):
             "checks": [check.made().to_json() for check in self.steady_state],
             "aborts": [abort.made().to_json() for abort in self.abort],
             "limits": self.limits.model_dump(mode="json", exclude_none=True),
-            "calendar": self.calendar.model_dump(mode="json", exclude_none=True) if self.calendar else None,
+            "calendar": self.opening_hours(),
             "guards": [_absolute(guard.model_dump(exclude_none=True), self._folder) for guard in self.guards],
             "exposure": self.exposure,
             "users_feed": self.users.feed if self.users else None,
             "plugins": list(self.plugins),
             "recover_within_s": self.recover_within_s,
         }
+
+    def opening_hours(self) -> dict[str, Any] | None:
+        """The calendar's section as data, files of freezes with whole paths."""
+        if self.calendar is None:
+            return None
+        words: dict[str, Any] = self.calendar.model_dump(mode="json", exclude_none=True)
+        if "freezes" in words:
+            files = [words["freezes"]] if isinstance(words["freezes"], str) else words["freezes"]
+            words["freezes"] = [str(self._folder / file) for file in files]
+        return words
 
 
 def load_config(path: FilePath) -> Config:
@@ -193,7 +204,7 @@ def _calendar_problems(section: object) -> Iterator[Problem]:
         calendar = CalendarPart.model_validate(section or {}).model_dump(mode="json", exclude_none=True)
         # One thing at a time, as the first that is closed hides what comes after it.
         cases: list[dict[str, Any]] = [{}]
-        cases += [{key: calendar[key]} for key in ("hours", "days") if key in calendar]
+        cases += [{key: calendar[key]} for key in ("hours", "days", "holidays") if key in calendar]
         cases += [{"closed": [span]} for span in calendar.get("closed", ())]
         for one in cases:
             said = why_closed({"zone": calendar["zone"], **one}, 0.0)
@@ -202,7 +213,9 @@ def _calendar_problems(section: object) -> Iterator[Problem]:
                 break
 
 
-_CALENDAR = 'zone: Europe/Berlin, hours: "09:00-15:00", days: mon-fri, closed: [2026-12-20..2027-01-06]'
+_CALENDAR = (
+    'zone: Europe/Berlin, hours: "09:00-15:00", days: mon-fri, holidays: DE-BY, closed: [2026-12-20..2027-01-06]'
+)
 
 
 def _absolute(value: Any, folder: FilePath) -> Any:

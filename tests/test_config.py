@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simian.clock import SystemClock
-from simian.config import Config, config_schema, load_config, resolved
+from simian.config import Config, config_schema, load_config, parse_config, resolved
 from simian.drivers import build_world
 from simian.errors import UsageError
 from simian.monkey import find_monkeys
@@ -234,3 +234,17 @@ def test_exposure_is_required_assumed_or_a_probe(folder: Path) -> None:
         [problem] = problems(folder, GOOD + f"exposure: {wrong}\n")
         assert problem.startswith("17: exposure: "), problem
         assert said in problem
+
+
+def test_freezes_stand_beside_the_file_that_names_them(tmp_path: Path) -> None:
+    text = "system: shop\nplatform: {driver: memory}\ncalendar: {freezes: freezes.ics, holidays: [DE-BY, US]}\n"
+    made = parse_config(text, tmp_path / "simian.yaml").for_request()["calendar"]
+    assert made == {
+        "zone": "UTC", "holidays": ["DE-BY", "US"], "closed": [], "freezes": [str(tmp_path / "freezes.ics")]
+    }  # fmt: skip
+
+
+def test_holidays_of_nowhere_are_told_with_their_line(tmp_path: Path) -> None:
+    text = "system: shop\nplatform: {driver: memory}\ncalendar:\n  holidays: DE-XX\n"
+    with pytest.raises(UsageError, match=r"simian.yaml:4: calendar.holidays: .*holidays of 'DE-XX' are not known"):
+        parse_config(text, tmp_path / "simian.yaml")

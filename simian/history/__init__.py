@@ -11,12 +11,16 @@ from simian.history.page import Page, Record
 from simian.history.reader import read_page
 
 if TYPE_CHECKING:
+    from simian.history.schedules import Schedules, open_schedules
     from simian.history.store import History, open_history
 
-__all__ = ["History", "Page", "Record", "open_history", "read_page"]
+__all__ = ["History", "Page", "Record", "Schedules", "open_history", "open_schedules", "read_page"]
+_HOMES = {
+    "History": "store", "open_history": "store", "Schedules": "schedules", "open_schedules": "schedules"
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(importlib.import_module("simian.history.store"), name)
+        return getattr(importlib.import_module(f"simian.history.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'simian.history' has no attribute {name!r}")

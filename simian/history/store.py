@@ -113,6 +113,11 @@ def open_history(where: str | Path) -> History:
     Raises UsageError for an address that cannot be one, HistoryError for a database that is damaged, out of reach,
     of something else, or of a newer simian.
     """
+    return History(*opened(where))
+
+
+def opened(where: str | Path) -> tuple[Engine, str]:
+    """Its engine, and the name that messages give it. Raises as ``open_history`` does."""
     url = address(where)
     name = shown(url)
     with told(name, "opened"):
@@ -122,7 +127,7 @@ def open_history(where: str | Path) -> History:
         except BaseException:
             engine.dispose()
             raise
-    return History(engine, name)
+    return engine, name
 
 
 def _is_part(key: str, value: Any) -> bool:

@@ -1,0 +1,267 @@
+"""Keeps the schedules: looks which are due, claims each due time once, and sees what became of it to the end.
+
+Exactly once: a due time is claimed by a row that only one daemon can write, with the name of the run in it. A run's
+name can begin only once in the journal. So whoever finds the claim of a dead daemon first makes sure that its run did
+not begin and never will (``Starter.fence``), and only then starts another in its place, or records it as missed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from simian.daemon.owner import Daemon
+from simian.errors import HistoryError, SimianError, UsageError
+from simian.history.schedules import Due, Schedules
+from simian.schedule.due import CLAIMED, Fate, fates
+from simian.schedule.row import Schedule
+from simian.schedule.when import text_of
+from simian.world import Clock
+
+GONE_S = 120.0  # a daemon on another machine that was not seen to live for so long
+BEAT_S = 10.0
+Tell = Callable[[Mapping[str, Any]], None]
+
+
+class Starter(Protocol):
+    """What the keeper asks of whoever starts runs."""
+
+    def start(self, run: str, schedule: Schedule, seed: int) -> None:
+        """Start a run of this name. Raises SimianError when it cannot; nothing was touched then."""
+        ...
+
+    def fence(self, run: str) -> bool:
+        """Make sure that a run of this name never begins from now on; False: it has begun already."""
+        ...
+
+    def ending(self, run: str) -> tuple[str, str] | None:
+        """How a run that began has ended, as the state and reason of its due time; ``None``: it goes on."""
+        ...
+
+    def name(self) -> str:
+        """A name for a new run."""
+        ...
+
+
+@dataclass
+class _Watched:
+    schedule: Schedule
+    looked: float
+    starts: float | None
+
+
+class Keeper:
+    """The schedules of one system under one daemon. Called by one thread."""
+
+    def __init__(
+        self,
+        store: Schedules,
+        starter: Starter,
+        clock: Clock,
+        me: Daemon,
+        *,
+        calendar: Mapping[str, Any] | None = None,
+        halted: Callable[[], str] = lambda: "",
+        tell: Tell = lambda event: None,
+    ) -> None:
+        self.store, self.starter, self.clock, self.me = store, starter, clock, me
+        self._calendar, self._halted, self._tell = calendar, halted, tell
+        self._watched: dict[str, _Watched] = {}
+        self._version: int | None = None
+        self._beaten: float | None = None
+        self.reset: list[str] = []  # names whose timers are to be set anew
+
+    # --- what is due
+
+    def look(self) -> None:
+        """Everything that is due, and everything that dead daemons left. Raises HistoryError: try again later."""
+        self._beat()
+        self.reload()
+        self.take_over()
+        self._start_what_waits()
+        now = self.clock.now()
+        for name, watched in list(self._watched.items()):
+            if watched.starts is not None and watched.starts <= now:
+                self._settle(name, watched, now)
+
+    def reload(self) -> None:
+        """Read the rows anew if somebody changed them."""
+        version = self.store.version()
+        if version == self._version:
+            return
+        rows = {kept.schedule["name"]: kept for kept in self.store.kept()}
+        self.reset += [*self._watched, *rows]
+        self._watched = {}
+        for name, kept in rows.items():
+            schedule = Schedule.from_json(kept.schedule).under(self._calendar)
+            watched = _Watched(schedule, kept.looked / 1e6, None)
+            watched.starts = _next_start(watched)
+            self._watched[name] = watched
+        self._version = version
+
+    def next_starts(self) -> dict[str, float]:
+        """When each schedule's next run is to start, seconds since the epoch; those with none are left out."""
+        return {name: one.starts for name, one in self._watched.items() if one.starts is not None}
+
+    def _settle(self, name: str, watched: _Watched, now: float) -> None:
+        found = fates(watched.schedule, watched.looked, now, self._calendar)
+        looked = found[-1].due if found else watched.looked
+        claims = [self._claim(name, fate, now) for fate in found]
+        ours = self.store.settle(name, _us(looked), claims)
+        watched.looked = looked
+        watched.starts = _next_start(watched)
+        self.reset.append(name)
+        for due in ours:
+            if due.state == CLAIMED:
+                self._begin(due, watched.schedule)
+            else:
+                self._told(due)
+
+    def _claim(self, name: str, fate: Fate, now: float) -> Due:
+        run = self.starter.name() if fate.state == CLAIMED else None
+        return Due(name, _us(fate.due), fate.state, fate.reason, run, self.me.name, _us(now))
+
+    # --- one due time
+
+    def _begin(self, due: Due, schedule: Schedule) -> None:
+        """Start the run of a claim that is ours, unless something stands against it."""
+        if reason := self._halted():
+            self._now(due, "skipped", f"halted: {reason}")
+            return
+        others = [one for one in self.store.in_hand() if one.schedule == due.schedule and one.due != due.due]
+        if others and (schedule.overlap == "skip" or len(others) > 1):
+            self._now(due, "skipped", f"overlap: run {others[0].run} of {text_of(others[0].due / 1e6)} goes on")
+        elif others:
+            self._now(due, "queued", f"waits for the end of run {others[0].run}")
+        else:
+            self._start(due, schedule)
+
+    def _start(self, due: Due, schedule: Schedule) -> None:
+        assert due.run is not None
+        try:
+            self.starter.start(due.run, schedule, schedule.die_of(due.due / 1e6))
+        except HistoryError:
+            raise
+        except SimianError as error:
+            self._now(due, "failed", str(error))
+            return
+        self._now(due, "started")
+
+    def _now(self, due: Due, state: str, reason: str = "", *, run: str | None = None) -> Due | None:
+        told = self.store.tell(due, state, reason, run=run, daemon=self.me.name)
+        if told is not None:
+            self._told(told)
+        return told
+
+    def _told(self, due: Due) -> None:
+        self._tell({"event": "due", **due.to_json()})
+
+    def _start_what_waits(self) -> None:
+        """Ends of our runs, and starts of those that waited for them."""
+        in_hand = self.store.in_hand()
+        for due in [one for one in in_hand if one.daemon == self.me.name and one.state == "started"]:
+            assert due.run is not None
+            if ending := self.starter.ending(due.run):
+                self._now(due, *ending)
+        for due in [one for one in in_hand if one.daemon == self.me.name and one.state == "claimed"]:
+            self._inherit(due)  # the database went away between the claim and the start, or its mark
+        for due in [one for one in in_hand if one.daemon == self.me.name and one.state == "queued"]:
+            before = [one for one in self.store.in_hand() if one.schedule == due.schedule and one.due < due.due]
+            schedule = self._schedule(due.schedule)
+            if not before and schedule is not None:
+                self._begin(due, schedule)
+            elif schedule is None:
+                self._now(due, "skipped", "its schedule was removed")
+
+    def _schedule(self, name: str) -> Schedule | None:
+        watched = self._watched.get(name)
+        return watched.schedule if watched else None
+
+    # --- what others left
+
+    def take_over(self) -> None:
+        """Due times in the hand of daemons that are no more: their ends, or starts that never were."""
+        beats: Mapping[str, tuple[str, int]] | None = None
+        for due in self.store.in_hand():
+            if due.daemon == self.me.name:
+                continue
+            beats = self.store.beats() if beats is None else beats
+            if self._is_gone(due.daemon, beats):
+                self._inherit(due)
+
+    def _is_gone(self, daemon: str, beats: Mapping[str, tuple[str, int]]) -> bool:
+        other = Daemon.named(daemon)
+        if other.host == self.me.host:
+            return not other.alive
+        host_seen = beats.get(daemon)
+        return host_seen is None or _us(self.clock.now()) - host_seen[1] > GONE_S * 1e6
+
+    def _inherit(self, due: Due) -> None:
+        host = Daemon.named(due.daemon).host
+        if host != self.me.host:
+            self._now(
+                due, "failed", f"its daemon on {host} is gone; what became of run {due.run} is told by simian there"
+            )
+        elif due.run is None or due.state == "started" or not self.starter.fence(due.run):
+            mine = self.store.tell(due, "started", due.reason, daemon=self.me.name)
+            if mine is not None:
+                self._told(mine)
+        else:
+            self._again(due)
+
+    def _again(self, due: Due) -> None:
+        """It was claimed, did not begin, and never will under that name."""
+        schedule, now = self._schedule(due.schedule), self.clock.now()
+        why = "the daemon that had claimed it died before the run began"
+        fate = fates(schedule, due.due / 1e6 - 1e-6, now, self._calendar) if schedule else []
+        mine = next((one for one in fate if _us(one.due) == due.due), None)
+        if mine is None or schedule is None or mine.state != CLAIMED:
+            self._now(due, "missed", f"{why}; {mine.reason}" if mine and mine.reason else why)
+            return
+        claimed = self.store.tell(due, CLAIMED, why, run=self.starter.name(), daemon=self.me.name)
+        if claimed is not None:
+            self._begin(claimed, schedule)
+
+    def _beat(self) -> None:
+        now = self.clock.elapsed()
+        if self._beaten is None or now - self._beaten >= BEAT_S:
+            self.store.beat(self.me.name, self.me.host, _us(self.clock.now()))
+            self._beaten = now
+
+    def leave(self) -> None:
+        """This daemon ends, and has nothing in hand any more."""
+        self.store.forget(self.me.name)
+
+
+def _next_start(watched: _Watched) -> float | None:
+    due = watched.schedule.due_after(watched.looked)
+    return None if due is None else watched.schedule.starts(due)
+
+
+def _us(moment: float) -> int:
+    return round(moment * 1e6)
+
+
+def reconcile(store: Schedules, declared: Sequence[Schedule]) -> list[str]:
+    """Make the declared rows those of simian.yaml; rows made by hand are left alone. Returns what was done, in lines.
+
+    Raises UsageError where a name is taken by a row that was made by hand.
+    """
+    there = {row["name"]: row for row in store.all()}
+    if taken := [one.name for one in declared if one.name in there and not there[one.name]["declared"]]:
+        raise UsageError([f"schedule {name!r} was made by hand; remove it, or declare another name" for name in taken])
+    done, wanted = [], {one.name: one for one in declared}
+    for name, row in there.items():
+        if row["declared"] and name not in wanted:
+            store.remove(name)
+            done.append(f"removed {name}")
+    for name, one in wanted.items():
+        if name not in there:
+            store.add(one.to_json())
+            done.append(f"added {name}")
+            continue
+        kept = there[name]
+        same = replace(one, made=kept["made"], paused=kept["paused"], seed=one.seed).to_json()
+        if changed := {key: value for key, value in same.items() if value != kept[key]}:
+            store.change(name, changed)
+            done.append(f"changed {name}: {', '.join(changed)}")
+    return done

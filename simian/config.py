@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path as FilePath
@@ -23,10 +24,13 @@ from simian.fields import (
     anchor,
     check_problems,
     json_schema,
+    parts,
     validated,
 )
 from simian.opening import why_closed
 from simian.probe import nearest
+from simian.schedule.declared import HoursPart, SchedulePart
+from simian.schedule.row import Schedule
 from simian.secrets import with_secrets
 from simian.yamlfile import load_text, parse_yaml
 
@@ -57,17 +61,6 @@ class LimitsPart(Part):
     never: Annotated[tuple[Name, ...], Many] = ()
 
 
-class CalendarPart(Part):
-    """When chaos is welcome."""
-
-    zone: str = "UTC"
-    hours: str | None = None
-    days: str | None = None
-    holidays: str | Annotated[tuple[str, ...], Many] | None = None
-    closed: Annotated[tuple[str, ...], Many] = ()
-    freezes: str | Annotated[tuple[str, ...], Many] | None = None
-
-
 class GuardPart(Part):
     """``{http: URL}`` must answer 200, ``{file: PATH}`` must not be there."""
 
@@ -94,8 +87,9 @@ class Config(Part):
     observer: DriverPart | None = None
     users: UsersPart | None = None
     limits: LimitsPart = Field(default_factory=LimitsPart.model_construct)
-    calendar: CalendarPart | None = None
+    calendar: HoursPart | None = None
     guards: Annotated[tuple[GuardPart, ...], Many] = ()
+    schedules: Annotated[tuple[SchedulePart, ...], Many] = ()
     plugins: Annotated[tuple[Name, ...], Many] = ()
     steady_state: Annotated[tuple[CheckPart, ...], Many] = ()
     abort: Annotated[tuple[AbortPart, ...], Many] = ()
@@ -123,11 +117,22 @@ class Config(Part):
             "recover_within_s": self.recover_within_s,
         }
 
+    def declared(self, at: float) -> list[Schedule]:
+        """The schedules of the file, as if made at this second of the epoch; files of freezes with whole paths."""
+        calendar, found = self.opening_hours(), []
+        for part in self.schedules:
+            schedule = part.made(calendar, at)
+            own = None if schedule.calendar is None else self._with_whole_paths(dict(schedule.calendar))
+            found.append(replace(schedule, calendar=own))
+        return found
+
     def opening_hours(self) -> dict[str, Any] | None:
         """The calendar's section as data, files of freezes with whole paths."""
         if self.calendar is None:
             return None
-        words: dict[str, Any] = self.calendar.model_dump(mode="json", exclude_none=True)
+        return self._with_whole_paths(self.calendar.model_dump(mode="json", exclude_none=True))
+
+    def _with_whole_paths(self, words: dict[str, Any]) -> dict[str, Any]:
         if "freezes" in words:
             files = [words["freezes"]] if isinstance(words["freezes"], str) else words["freezes"]
             words["freezes"] = [str(self._folder / file) for file in files]
@@ -181,6 +186,7 @@ def _problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     for port, group in PORTS.items():
         yield from _driver_problems(port, group, data.get(port))
     yield from _calendar_problems(data.get("calendar"))
+    yield from _schedule_problems(data)
 
 
 def _folders(data: Mapping[str, Any]) -> list[str]:
@@ -201,7 +207,7 @@ def _drivers(group: str) -> frozenset[str]:
 
 def _calendar_problems(section: object) -> Iterator[Problem]:
     with suppress(ValidationError):  # the whole file's validation tells of it
-        calendar = CalendarPart.model_validate(section or {}).model_dump(mode="json", exclude_none=True)
+        calendar = HoursPart.model_validate(section or {}).model_dump(mode="json", exclude_none=True)
         # One thing at a time, as the first that is closed hides what comes after it.
         cases: list[dict[str, Any]] = [{}]
         cases += [{key: calendar[key]} for key in ("hours", "days", "holidays") if key in calendar]
@@ -211,6 +217,19 @@ def _calendar_problems(section: object) -> Iterator[Problem]:
             if "cannot be read" in said:
                 yield ("calendar", *list(one)[:1]), f"{said.partition(': ')[2]}; right would be like {_CALENDAR}"
                 break
+
+
+def _schedule_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    calendar = data.get("calendar") if isinstance(data.get("calendar"), Mapping) else None
+    names: set[str] = set()
+    for index, one in parts(data, "schedules", SchedulePart):
+        if one.name in names:
+            yield ("schedules", index, "name"), f"{one.name!r} is there twice; give each schedule a name of its own"
+        names.add(one.name)
+        try:
+            one.made(calendar, 0.0)
+        except UsageError as error:
+            yield from ((("schedules", index), what) for what in error.problems)
 
 
 _CALENDAR = (

@@ -35,6 +35,7 @@ COMMANDS = {
     "recover": ("mend", "recover", "Put back whatever a dead run left."),
     "halt": ("mend", "halt", "End every run now and forbid new ones."),
     "resume": ("mend", "resume", "Allow runs again."),
+    "schedule": ("schedule", "app", "Recurring runs: add, list, show, pause, resume, remove, preview."),
     "history": ("history", "history", "Past runs, newest first."),
     "report": ("history", "report", "The report of a run: `last`, a name, or a unique beginning of one."),
 }

@@ -46,21 +46,26 @@ def split_doc(doc: str) -> tuple[str, dict[str, str]]:
 
 
 def _function(monkey: Monkey, settings: Globals) -> Callable[..., int]:
-    text, params = split_doc(monkey.doc)
+    text, own = split_doc(monkey.doc)[0], parameters(monkey)
 
     def command(**given: Any) -> int:
         from simian.cli.start import run_monkey
 
         options = RunOptions.take_from(given)
         # An option that was not given is left to the monkey, so that defaults of simian.yaml can come between.
-        own = {key: value for key, value in given.items() if value is not None and value != []}
-        return run_monkey(monkey.name, own, options, settings)
+        chosen = {key: value for key, value in given.items() if value is not None and value != []}
+        return run_monkey(monkey.name, chosen, options, settings)
 
-    own = [_parameter(parameter, params.get(name, "")) for name, parameter in monkey.options.items()]
     command.__doc__ = text
     command.__signature__ = inspect.Signature([*own, *RUN_OPTIONS])  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in [*own, *RUN_OPTIONS]} | {"return": int}
     return command
+
+
+def parameters(monkey: Monkey) -> list[inspect.Parameter]:
+    """A monkey's own options, as those of a command."""
+    params = split_doc(monkey.doc)[1]
+    return [_parameter(parameter, params.get(name, "")) for name, parameter in monkey.options.items()]
 
 
 def _parameter(parameter: inspect.Parameter, help_text: str) -> inspect.Parameter:

@@ -51,21 +51,22 @@ def seconds(text: str, option: str) -> float:
         raise UsageError(f"{option}: {error}") from error
 
 
-def _option(name: str, flag: str, kind: Any, default: Any, text: str, **more: Any) -> inspect.Parameter:
+def option(name: str, flag: str, kind: Any, default: Any, text: str, **more: Any) -> inspect.Parameter:
+    """One option of a command whose signature is put together."""
     annotation = Annotated[kind, typer.Option(flag, help=text, **more)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 RUN_OPTIONS = [
-    _option("for_", "--for", str | None, None, "How long the faults stay: 500ms, 30s, 5m, 24h. [default: 30s]"),
-    _option(
+    option("for_", "--for", str | None, None, "How long the faults stay: 500ms, 30s, 5m, 24h. [default: 30s]"),
+    option(
         "seed", "--seed", int | None, None, "The die's seed; the same one plans the same.", min=0, max=GREATEST_SEED
     ),
-    _option("plan", "--plan", bool, False, "Print the plan; touch nothing."),
-    _option("leashed", "--leashed", bool, False, "Go as far as the baseline; record what would have been done."),
-    _option("note", "--note", str, "", "A note kept with the run."),
-    _option("report", "--report", str | None, None, "Write the report to this file (.txt, .md, .json)."),
-    _option("yes", "--yes", bool, False, "Do not ask before a run that reaches a region or more."),
-    _option("force_headroom", "--force-headroom", bool, False, "Move users although the saviour lacks head-room."),
-    _option("no_progress", "--no-progress", bool, False, "No live view."),
+    option("plan", "--plan", bool, False, "Print the plan; touch nothing."),
+    option("leashed", "--leashed", bool, False, "Go as far as the baseline; record what would have been done."),
+    option("note", "--note", str, "", "A note kept with the run."),
+    option("report", "--report", str | None, None, "Write the report to this file (.txt, .md, .json)."),
+    option("yes", "--yes", bool, False, "Do not ask before a run that reaches a region or more."),
+    option("force_headroom", "--force-headroom", bool, False, "Move users although the saviour lacks head-room."),
+    option("no_progress", "--no-progress", bool, False, "No live view."),
 ]

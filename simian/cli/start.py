@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from simian import __version__
 from simian.cli.context import System, load_system
@@ -28,7 +28,11 @@ from simian.probes.host import revealed
 from simian.record import record_of
 from simian.request import RunRequest
 from simian.snapshot import topology_of
+from simian.topology import Topology
 from simian.verdict import exit_code
+
+if TYPE_CHECKING:
+    from simian.schedule.row import Schedule
 
 ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 DEFAULT_FOR_S = 30.0
@@ -42,15 +46,25 @@ def new_run() -> str:
 def run_monkey(name: str, given: Mapping[str, Any], options: RunOptions, settings: Globals) -> int:
     """One run of a monkey, with the configuration's checks. Returns the exit code."""
     system = load_system(settings)
-    chosen = {**system.config.monkeys.get(name, {}), **given}
-    return start(system, request_of(system, options, monkey=name, options_of=chosen), options, settings)
+    return start(system, monkey_request(system, name, given, options), options, settings)
 
 
 def run_experiment(wanted: str, options: RunOptions, settings: Globals) -> int:
     """One run of an experiment, by file or name. Returns the exit code."""
+    system = load_system(settings)
+    return start(system, experiment_request(system, wanted, options), options, settings)
+
+
+def monkey_request(system: System, name: str, given: Mapping[str, Any], options: RunOptions) -> RunRequest:
+    """The request of one run of a monkey; what is not given is as simian.yaml would have it."""
+    chosen = {**system.config.monkeys.get(name, {}), **given}
+    return request_of(system, options, monkey=name, options_of=chosen)
+
+
+def experiment_request(system: System, wanted: str, options: RunOptions) -> RunRequest:
+    """The request of one run of an experiment, by file or name. Raises UsageError with every problem."""
     from simian.experiment import load_experiment
 
-    system = load_system(settings)
     experiment = load_experiment(
         wanted,
         plugins=system.config.plugins,
@@ -58,7 +72,25 @@ def run_experiment(wanted: str, options: RunOptions, settings: Globals) -> int:
         checks=[check.check for check in system.config.steady_state],
     )
     request = request_of(system, options, monkey=experiment.monkey, options_of=experiment.options)
-    return start(system, replace(request, **experiment.for_request(request.checks, options.for_s)), options, settings)
+    return replace(request, **experiment.for_request(request.checks, options.for_s))
+
+
+def request_for(system: System, schedule: "Schedule", seed: int) -> RunRequest:
+    """The request of one run of a schedule. Raises UsageError for what could never be run."""
+    options = RunOptions(for_s=schedule.for_s, seed=seed, note=schedule.note)
+    if schedule.experiment is not None:
+        return experiment_request(system, schedule.experiment, options)
+    assert schedule.monkey is not None
+    request = monkey_request(system, schedule.monkey, schedule.options, options)
+    return replace(request, options=system.monkeys().get(schedule.monkey).checked(request.options))
+
+
+def planned_for(system: System, schedule: "Schedule", seed: int, topology: Topology) -> Plan:
+    """The plan of one run of a schedule in this topology."""
+    request = request_for(system, schedule, seed)
+    if request.monkey is None:
+        return by_hand(request.stages, topology, seed)
+    return propose(system.monkeys().get(request.monkey), topology, seed, request.options)
 
 
 def request_of(system: System, options: RunOptions, *, monkey: str | None, options_of: Mapping[str, Any]) -> RunRequest:

@@ -1,0 +1,142 @@
+"""``simian schedule add MONKEY|EXPERIMENT``: a monkey's own options as on its own command, and when it is to run."""
+
+import getpass
+import inspect
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import typer
+
+from simian.cli.defaults import Group
+from simian.cli.globals import Globals
+from simian.cli.monkey import parameters, split_doc
+from simian.cli.options import option, seconds
+from simian.errors import UsageError
+
+CALENDAR = ("hours", "days", "holidays", "closed", "freezes")
+WHEN = [
+    option("cron", "--cron", str | None, None, 'Minute, hour, day, month, weekday: "0 10 * * tue".'),
+    option("every", "--every", str | None, None, "An interval: 30m, 6h, 2d."),
+    option("chance", "--chance", str | None, None, 'By chance, in work days: "mean 2d, min 1d".'),
+    option("at", "--at", str | None, None, "Once: 2026-12-01T10:00, in --zone."),
+    option("name", "--name", str | None, None, "Its name. [default: that of what runs, and a number]"),
+    option("zone", "--zone", str | None, None, "IANA time zone. [default: that of simian.yaml's calendar, else UTC]"),
+    option("hours", "--hours", str | None, None, "Opening hours of its own: 09:00-12:00,13:00-15:00."),
+    option("days", "--days", str | None, None, "Work days of its own: mon-fri."),
+    option("holidays", "--holidays", str | None, None, "Holidays of its own: DE-BY."),
+    option("closed", "--closed", list[str], [], "A closed day or FIRST..LAST; may be given again."),
+    option("freezes", "--freezes", str | None, None, "An iCalendar file of times when it must not run."),
+    option("misfire", "--misfire", str, "skip", "What was slept through: skip, or run late within --grace."),
+    option("grace", "--grace", str, "10m", "How late a run may be."),
+    option("jitter", "--jitter", str, "0s", "Start up to so much later; the die decides."),
+    option("overlap", "--overlap", str, "skip", "While its last run goes on: skip, or queue."),
+    option("expires", "--expires", str | None, None, "No more from then on: 2027-01-01."),
+    option("owner", "--owner", str | None, None, "Whom to ask. [default: you]"),
+    option("note", "--note", str, "", "Why, say."),
+    option("seed", "--seed", int | None, None, "Of its dice. [default: drawn]", min=0, max=2**63 - 1),
+    option("for_", "--for", str | None, None, "How long the faults stay in each run. [default: 30s]"),
+]
+
+
+class Targets(Group):
+    """Every monkey and experiment is a command of its own, with the monkey's options."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """None is named: looking for monkeys takes long."""
+        return []
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command that schedules this monkey, or else this experiment."""
+        from simian.cli.context import found_monkeys
+
+        settings = ctx.obj or Globals()
+        monkeys = found_monkeys(settings).monkeys
+        own = parameters(monkeys[cmd_name]) if cmd_name in monkeys else []
+        what = {"monkey": cmd_name} if cmd_name in monkeys else {"experiment": cmd_name}
+        text = split_doc(monkeys[cmd_name].doc)[0] if own or cmd_name in monkeys else f"Schedule experiment {cmd_name}."
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(cmd_name)(_function(what, own, text, settings))
+        command = typer.main.get_command(app)
+        command.name = cmd_name
+        return command
+
+
+def _function(what: dict[str, str], own: list[inspect.Parameter], text: str, settings: Globals) -> Callable[..., int]:
+    names = [parameter.name for parameter in own]
+    free = [parameter for parameter in WHEN if parameter.name not in names]  # a monkey's own option goes first
+
+    def command(**given: Any) -> int:
+        options = {name: value for name in names if (value := given.pop(name)) is not None and value != []}
+        return add(what, options, given, settings)
+
+    command.__doc__ = text
+    command.__signature__ = inspect.Signature([*own, *free])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in [*own, *free]} | {"return": int}
+    return command
+
+
+def add(what: dict[str, str], options: dict[str, Any], given: Mapping[str, Any], settings: Globals) -> int:
+    """Check everything that a run would be refused for at once, and write the row. Returns the exit code."""
+    from simian.cli.context import load_system
+    from simian.cli.output import print_json
+    from simian.cli.schedule import rows
+    from simian.cli.start import request_for
+
+    system = load_system(settings)
+    with rows(system) as store:
+        names = {row["name"] for row in store.all()}
+        schedule = made({**what, "options": options}, given, system.config.opening_hours(), names, system.clock.now())
+        request_for(system, schedule, seed=0)
+        store.add(schedule.to_json())
+        store.note(round(system.clock.now() * 1e6), user(), "command line", "schedule add", {"name": schedule.name})
+    from simian.cli.schedule import _local, _with_next
+
+    row = _with_next(system, schedule.to_json())
+    if settings.json:
+        print_json({"schedule": row})
+    elif not settings.quiet:
+        following = _local(row["next"], row["zone"]) or "never, by its hours and the system's"
+        print(f"schedule {schedule.name}: next {following}; simian serve runs what is due")
+    return 0
+
+
+def made(what: dict[str, Any], given: Mapping[str, Any], calendar: Any, names: set[str], now: float) -> Any:
+    """The schedule of this line. Raises UsageError with every problem."""
+    from simian.schedule.row import Schedule
+    from simian.schedule.when import moment_of, text_of, zone_named
+    from simian.schedule.words import KINDS, span_s, when_words
+
+    zone = given.get("zone") or str((calendar or {}).get("zone", "UTC"))
+    home = zone_named(zone)
+    own = {key: given[key] for key in CALENDAR if given.get(key)}
+    seed = given.get("seed")
+    return Schedule.from_json(
+        {
+            **what, "name": _name(given.get("name"), what, names), "zone": zone, "calendar": own or None,
+            "when": when_words({kind: given.get(kind) for kind in KINDS}, home),
+            "for_s": None if given.get("for_") is None else seconds(given["for_"], "--for"),
+            "misfire": given["misfire"], "overlap": given["overlap"], "grace_s": span_s("--grace", given["grace"]),
+            "jitter_s": span_s("--jitter", given["jitter"]),
+            "expires": None if given.get("expires") is None else text_of(moment_of(given["expires"], home)),
+            "owner": given.get("owner") or user(), "note": given.get("note", ""),
+            "seed": secrets.randbits(32) if seed is None else seed, "made": text_of(now),
+        }
+    )  # fmt: skip
+
+
+def _name(wanted: str | None, what: dict[str, Any], names: set[str]) -> str:
+    if wanted is not None:
+        if not wanted.strip() or len(wanted) > 200 or "\0" in wanted:
+            raise UsageError(f"--name {wanted!r:.80} is no name; right would be a few words")
+        return wanted
+    base = str(what.get("monkey") or what.get("experiment"))
+    return next(name for n in range(1, len(names) + 2) if (name := f"{base}-{n}") not in names)
+
+
+def user() -> str:
+    """Who is at the command line."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""

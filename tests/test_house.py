@@ -1,6 +1,7 @@
 """The house keeps its own rules: arrows between modules, sizes, words, one importer for each third-party client."""
 
 import ast
+import hashlib
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -241,6 +242,47 @@ def test_one_word_for_each_concept() -> None:
 @pytest.mark.parametrize("page", ["design", "glossary", "adding-a-monkey", "adding-a-driver", "wire"])
 def test_the_house_has_its_pages(page: str) -> None:
     assert (ROOT / "docs" / f"{page}.md").read_text().startswith("# ")
+
+
+def reached_from(start: str) -> set[str]:
+    """Every module of simian that importing those below ``start`` may import, sooner or later."""
+    files = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in SIMIAN}
+    found = {name for name in files if name == start or name.startswith(f"{start}.")}
+    todo = list(found)
+    while todo:
+        for name, _ in imports(files[todo.pop()]):
+            if name in files and name not in found:
+                found.add(name)
+                todo.append(name)
+    return found
+
+
+def test_the_web_process_has_no_driver_and_no_runner_anywhere_behind_it() -> None:
+    reached = reached_from("simian.web")
+    assert {"simian.web.app", "simian.history.store", "simian.report.story"} <= reached
+    hands = DRIVER_FOLDERS | {
+        "drivers",
+        "runner",
+        "preflight",
+        "inject",
+        "recover",
+        "guardian",
+        "journal",
+        "cli",
+        "hands",
+    }
+    assert not [name for name in reached if name.split(".")[1:] and name.split(".")[1] in hands]
+    forbidden = {"docker", "toxiproxy", "subprocess"}
+    files = [path for path in SIMIAN if module_of(path) == "web"]
+    assert not [(str(path), name) for path in files for name, _ in imports(path) if name.split(".")[0] in forbidden]
+
+
+def test_what_others_wrote_is_what_they_ship() -> None:
+    vendor = ROOT / "simian" / "web" / "static" / "vendor"
+    told = (vendor / "README.md").read_text()
+    for path in sorted(vendor.iterdir()):
+        if path.suffix in (".js", ".css"):
+            assert hashlib.sha256(path.read_bytes()).hexdigest() in told, path.name
 
 
 def test_the_environment_is_read_in_the_composition_root_only() -> None:

@@ -30,12 +30,14 @@ class Page(NamedTuple):
 class Wanted(TypedDict, total=False):
     """Which runs. ``since`` is included, ``until`` is not; ``after`` is a page's ``next``, ``limit`` 20 if not given.
 
+    ``region``: one in which a run hurt something, or meant to.
     Times are datetimes or ISO 8601 texts, UTC where they name no zone.
     """
 
     monkey: str | None
     verdict: str | None
     outcome: str | None
+    region: str | None
     since: str | datetime | None
     until: str | datetime | None
     limit: int
@@ -69,6 +71,7 @@ def query(
     monkey: str | None = None,
     verdict: str | None = None,
     outcome: str | None = None,
+    region: str | None = None,
     since: str | datetime | None = None,
     until: str | datetime | None = None,
     limit: int = 20,
@@ -77,6 +80,7 @@ def query(
     """The query for what is ``Wanted``. Raises UsageError with every problem."""
     problems: list[str] = []
     given = {
+        "region = ?": region,
         "monkey = ?": monkey,
         "verdict = ?": _allowed("verdict", verdict, problems),
         "outcome = ?": _allowed("outcome", outcome, problems),
@@ -95,7 +99,11 @@ def query(
     if problems:
         raise UsageError(problems)
     where = f"WHERE {' AND '.join(asked)} " if asked else ""
-    sql = f"SELECT {', '.join(COLUMNS)}, more FROM runs {where}ORDER BY started DESC, run DESC LIMIT {limit + 1}"
+    inner = f"{where}ORDER BY started DESC, run DESC LIMIT {limit + 1}"
+    sql = f"SELECT {', '.join(COLUMNS)}, more FROM runs {inner}"
+    if region is not None:  # the few of a page are found in the order of their index, and then looked up
+        found = f"SELECT number FROM places {inner}"
+        sql = f"SELECT {', '.join(COLUMNS)}, more FROM runs WHERE number IN ({found}) ORDER BY started DESC, run DESC"
     return Query(sql, tuple(chain.from_iterable(asked.values())), limit)
 
 

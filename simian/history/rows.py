@@ -20,7 +20,7 @@ _CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT[0-2]\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _OWN = ("number", "position", "more")
 
 
-def _text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     """PostgreSQL takes no NUL, and no engine half a surrogate pair."""
     if not isinstance(value, str) or "\0" in value:
         return None
@@ -64,7 +64,7 @@ _ENCODERS: tuple[tuple[type[Any], Encode], ...] = (
     (BigInteger, _count),
     (Integer, _count),
     (Float, _number),
-    (String, _text),
+    (String, as_text),
 )
 
 
@@ -88,7 +88,7 @@ def _are_truths(values: Sequence[Any]) -> bool:
     return set(map(type, values)) == {bool}
 
 
-_SUITS: dict[Encode, Suits] = {_text: _are_texts, _count: _are_counts, _number: _are_numbers, _truth: _are_truths}
+_SUITS: dict[Encode, Suits] = {as_text: _are_texts, _count: _are_counts, _number: _are_numbers, _truth: _are_truths}
 
 
 def _column(encode: Encode, values: Sequence[Any]) -> Sequence[Any] | None:

@@ -12,6 +12,7 @@ from simian.history.database import WRITES, address, connect, shown, told
 from simian.history.migrate import upgrade
 from simian.history.moment import to_us
 from simian.history.page import Page, Record, Wanted, query
+from simian.history.rollups import Rate, Worse, count_in, count_out, rates, regions_of, worse
 from simian.history.rows import Shape
 from simian.history.tables import PARTS, runs
 
@@ -36,6 +37,7 @@ class History:
         """
         writing = self._engine.execution_options(**WRITES)
         with told(self.name, "written"), writing.begin() as connection:
+            count_out(connection, record["run"])
             connection.execute(delete(runs).where(runs.c.run == record["run"]))
             number = self._insert_run(connection, record)
             for key, shape in _SHAPES.items():
@@ -48,6 +50,7 @@ class History:
         row["started"] = to_us(record["started"])  # what pages are ordered by, however it was written
         connection.exec_driver_sql(_statement(connection, _RUN), tuple(row.values()))
         number: int = connection.execute(select(runs.c.number).where(runs.c.run == record["run"])).scalar_one()
+        count_in(connection, row, number, regions_of(record))
         return number
 
     def _insert(self, connection: Connection, shape: Shape, number: int, items: list[Record]) -> None:
@@ -93,6 +96,16 @@ class History:
         with told(self.name, "read"), self._engine.connect() as connection:
             sql = asked.sql if connection.dialect.paramstyle == "qmark" else asked.sql.replace("?", "%s")
             return asked.page(connection.exec_driver_sql(sql, asked.values).all())
+
+    def rates(self, since: str, *, experiment: str = "") -> list[Rate]:
+        """How runs ended, by day and monkey (of one experiment, if it is named), from that day (ISO 8601) on."""
+        with told(self.name, "read"), self._engine.connect() as connection:
+            return rates(connection, since, experiment=experiment)
+
+    def worse(self) -> list[Worse]:
+        """Experiments that held once and broke since, the latest to break first."""
+        with told(self.name, "read"), self._engine.connect() as connection:
+            return worse(connection)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -106,6 +106,7 @@ runs = Table(
 for _many in range(4):
     for _filter in combinations(("monkey", "outcome", "verdict"), _many):
         Index(None, *(runs.c[name] for name in (*_filter, "started", "run")))
+Index(None, *(runs.c[name] for name in ("experiment", "verdict", "started", "run")))
 
 
 def _part(name: str, *columns: Column[Any]) -> Table:
@@ -184,6 +185,34 @@ arrivals = _part("arrivals", *_counts("answered", "unanswered"))
 caches = _part("caches", *_counts("hits", "misses"))
 moments = _part("moments", Column("at", Float), Column("name", Text), Column("region", Text), Column("detail", Text))
 backlog = _part("backlog", Column("at", Float), Column("waiting", Document))
+
+# What is summed up as runs are stored (simian/history/rollups.py). An empty experiment: all of them, and none.
+daily = Table(
+    "daily",
+    metadata,
+    Column("experiment", Name, primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("monkey", Name, primary_key=True),
+    Column("verdict", Name, primary_key=True),
+    Column("runs", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+subjects = Table("subjects", metadata, Column("experiment", Name, primary_key=True), sqlite_with_rowid=False)
+places = Table(
+    "places",
+    metadata,
+    Column("number", Number, ForeignKey(runs.c.number, ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("region", Name, primary_key=True),
+    Column("run", Name, nullable=False),
+    Column("monkey", Name),
+    Column("outcome", Name),
+    Column("verdict", Name),
+    Column("started", Moment, nullable=False),
+    sqlite_with_rowid=False,
+)
+for _many in range(4):
+    for _filter in combinations(("monkey", "outcome", "verdict"), _many):
+        Index(None, *(places.c[name] for name in ("region", *_filter, "started", "run")))
 
 # The key of the record that each table holds.
 PARTS = {

@@ -1,0 +1,111 @@
+"""Sums by day, the regions of runs, the experiments there ever were; and what is there already is counted."""
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+_Name = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+_Number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_FILTERS = ((), ("monkey",), ("outcome",), ("verdict",), ("monkey", "outcome"), ("monkey", "verdict"),
+            ("outcome", "verdict"), ("monkey", "outcome", "verdict"))  # fmt: skip
+_BATCH = 1000
+_DAY_US = 86_400_000_000
+
+
+def upgrade() -> None:
+    """Add them, and count."""
+    op.create_table(
+        "daily",
+        sa.Column("experiment", _Name, nullable=False),
+        sa.Column("day", sa.Integer, nullable=False),
+        sa.Column("monkey", _Name, nullable=False),
+        sa.Column("verdict", _Name, nullable=False),
+        sa.Column("runs", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("experiment", "day", "monkey", "verdict", name="pk_daily"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "subjects",
+        sa.Column("experiment", _Name, nullable=False),
+        sa.PrimaryKeyConstraint("experiment", name="pk_subjects"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "places",
+        sa.Column("number", _Number, autoincrement=False, nullable=False),
+        sa.Column("region", _Name, nullable=False),
+        *(sa.Column(name, _Name, nullable=name != "run") for name in ("run", "monkey", "outcome", "verdict")),
+        sa.Column("started", sa.BigInteger, nullable=False),
+        sa.ForeignKeyConstraint(["number"], ["runs.number"], name="fk_places_number_runs", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("number", "region", name="pk_places"),
+        sqlite_with_rowid=False,
+    )
+    _count()
+    for filters in _FILTERS:
+        columns = ["region", *filters, "started", "run"]
+        op.create_index("_".join(["ix_places", *columns]), "places", columns)
+    columns = ["experiment", "verdict", "started", "run"]
+    op.create_index("_".join(["ix_runs", *columns]), "runs", columns)
+
+
+def _count() -> None:
+    day = f"started / {_DAY_US}"
+    key = f"{day}, coalesce(monkey, ''), coalesce(verdict, '')"
+    into = "INSERT INTO daily (experiment, day, monkey, verdict, runs)"
+    op.execute(f"{into} SELECT '', {key}, count(*) FROM runs GROUP BY {key}")
+    named = "experiment IS NOT NULL AND experiment != ''"
+    op.execute(f"{into} SELECT experiment, {key}, count(*) FROM runs WHERE {named} GROUP BY experiment, {key}")
+    op.execute(f"INSERT INTO subjects SELECT DISTINCT experiment FROM runs WHERE {named}")
+    _place()
+
+
+def _place() -> None:
+    """From figures and options of each run, and the targets of its faults."""
+    connection = op.get_bind()
+    runs = sa.table(
+        "runs", *map(sa.column, ("number", "run", "started", "monkey", "outcome", "verdict", "options", "figures"))
+    )
+    faults = sa.table("faults", sa.column("number"), sa.column("target"))
+    places = sa.table("places", *map(sa.column, ("number", "region", "run", "started", "monkey", "outcome", "verdict")))
+    last = -1
+    while True:
+        page = connection.execute(
+            sa.select(runs).where(runs.c.number > last).order_by(runs.c.number).limit(_BATCH)
+        ).all()
+        if not page:
+            return
+        first, last = page[0].number, page[-1].number
+        targets: dict[int, list[str]] = {}
+        for number, target in connection.execute(sa.select(faults).where(faults.c.number.between(first, last))):
+            targets.setdefault(number, []).append(target or "")
+        rows = [
+            {
+                **{key: row._mapping[key] for key in ("number", "run", "started", "monkey", "outcome", "verdict")},
+                "region": region,
+            }
+            for row in page
+            for region in _regions(row, targets.get(row.number, []))
+        ]
+        if rows:
+            connection.execute(sa.insert(places), rows)
+
+
+def _regions(row: Any, targets: list[str]) -> list[str]:
+    from simian.history.rollups import regions_of
+
+    told = {key: json.loads(row._mapping[key]) if row._mapping[key] else None for key in ("options", "figures")}
+    return regions_of({**told, "faults": [{"target": target} for target in targets]})
+
+
+def downgrade() -> None:
+    """Drop them again."""
+    op.drop_index("ix_runs_experiment_verdict_started_run", "runs")
+    for name in ("places", "subjects", "daily"):
+        op.drop_table(name)

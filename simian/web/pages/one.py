@@ -1,0 +1,120 @@
+"""One run: while it goes on, and its story afterwards; two runs side by side."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from simian.errors import UsageError
+from simian.report.model import Run, read
+from simian.report.story import again, story
+from simian.report.users import users
+from simian.report.verdict import word
+from simian.web.failures import Missing
+from simian.web.hub import Going
+from simian.web.pages.frame import Page, goto
+from simian.web.runs import is_name, record_of, running
+
+RUNNING = "running"
+
+
+async def show(page: Page) -> Response:
+    """The page of a run."""
+    return page.show("run.html", **await _told(page))
+
+
+async def part(page: Page) -> Response:
+    """What changes while it goes on."""
+    return page.show("run_part.html", **await _told(page))
+
+
+async def log(page: Page) -> Response:
+    """Every reading that was not well, every note and moment, in order; not each of a million readings."""
+    record = await record_of(page.tools, page.path["run"])
+    return page.show("log.html", run=str(record["run"]), lines=await asyncio.to_thread(log_lines, record))
+
+
+async def _told(page: Page) -> dict[str, Any]:
+    record = await record_of(page.tools, page.path["run"])
+    run = await asyncio.to_thread(read, record)
+    told = await asyncio.to_thread(story, run)
+    going = page.tools.hub.runs.get(run.run) or Going()
+    phase = run.phases[-1].name if run.phases else going.phase
+    is_going = run.outcome == RUNNING
+    return {"run": run, "story": told, "going": going, "is_going": is_going, "phase": phase, "again": again(run)}
+
+
+async def abort(page: Page) -> Response:
+    """End it now."""
+    name = await running(page.tools, page.path["run"])
+    reason = page.form.get("reason", "").strip() or f"aborted by {page.visitor.name} in the dashboard"
+    await page.tools.change(page.visitor, "abort", name, run=name, reason=reason[:500])
+    return goto(f"/runs/{name}", page.request)
+
+
+async def replay(page: Page) -> Response:
+    """The same again, the die included."""
+    record = await record_of(page.tools, page.path["run"])
+    asked: dict[str, Any] = {"monkey": None, "experiment": record.get("experiment"), "options": {}}
+    if not asked["experiment"]:
+        asked |= {"monkey": record.get("monkey"), "options": _given(record.get("options") or {})}
+    answer = await page.tools.change(
+        page.visitor, "start", seed=record.get("seed"), for_s=record.get("for_s"),
+        note=f"replay of {record['run']}", leashed=False, **asked,
+    )  # fmt: skip
+    return goto(f"/runs/{answer['run']}", page.request)
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+async def compare(page: Page) -> Response:
+    """Two runs, check by check."""
+    names = [page.query.get("a", ""), page.query.get("b", "")]
+    if not all(map(is_name, names)):
+        raise UsageError("name two runs to compare: /compare?a=RUN&b=RUN")
+    both = [read(await record_of(page.tools, name)) for name in names]
+    if both[0].run == both[1].run:
+        raise Missing(f"both are run {both[0].run}; name two")
+    return page.show("compare.html", runs=both, words=[word(run) for run in both], rows=rows_of(*both))
+
+
+def rows_of(one: Run, other: Run) -> list[dict[str, Any]]:
+    """What users saw during the harm, then every check of either."""
+    seen = [users(run).all["during"] for run in (one, other)]
+    rows: list[dict[str, Any]] = [
+        {"what": f"requests {name}, of users", "values": [getattr(each, key) for each in seen], "unit": ""}
+        for name, key in (("made", "requests"), ("failed", "failed"), ("that needed another try", "retried"))
+    ]
+    rows += [
+        {"what": f"{name}, ms", "values": [getattr(each, f"{name}_ms") for each in seen]} for name in ("p50", "p99")
+    ]
+    for name in dict.fromkeys(check.name for run in (one, other) for check in run.checks):
+        checks = [next((check for check in run.checks if check.name == name), None) for run in (one, other)]
+        rows.append({"what": name, "checks": checks})
+    return rows
+
+
+def log_lines(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """``{"at", "kind", "text"}``, oldest first."""
+    lines = [
+        {
+            "at": reading["at"],
+            "kind": "reading",
+            "text": f"{reading['check']}: no answer: {reading.get('detail') or ''}",
+        }
+        for reading in record.get("readings") or ()
+        if reading.get("silent")
+    ]
+    for moment in record.get("moments") or ():
+        words = [str(moment[key]) for key in ("name", "region", "detail") if moment.get(key)]
+        lines.append({"at": moment["at"], "kind": "moment", "text": ": ".join(words)})
+    run = read(record)
+    lines += [{"at": phase.started, "kind": "phase", "text": phase.name} for phase in run.phases if phase.started]
+    for fault in run.faults:
+        times = (("injected", fault.injected), ("undone", fault.undone))
+        lines += [{"at": at, "kind": "fault", "text": f"{fault.name}: {name}"} for name, at in times if at]
+    lines.sort(key=lambda line: float(line["at"]))
+    return lines

@@ -1,0 +1,56 @@
+"""What all that answers works with."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from simian.errors import SimianError
+from simian.web.access import Door, Sessions, Visitor
+from simian.web.books import Books
+from simian.web.daemon import Daemon
+from simian.web.hub import Hub
+from simian.web.limits import Buckets
+from simian.web.once import Once
+from simian.web.settings import Settings
+
+FRESH_S = 2.0  # a topology is asked of every node; pages of many browsers share one
+log = logging.getLogger(__name__)
+
+
+class Tools:
+    """One of each for the process."""
+
+    def __init__(self, settings: Settings, daemon: Daemon | None = None) -> None:
+        self.settings = settings
+        self.daemon = daemon or Daemon(settings.socket)
+        self.books, self.hub, self.once = Books(settings.history), Hub(self.daemon), Once()
+        self.sessions = Sessions()
+        self.door = Door(settings, self.sessions)
+        self.wrong_tokens = Buckets(a_second=1 / 12, burst=10)
+        self._seen: dict[str, tuple[float, Any]] = {}
+        self._asking: dict[str, asyncio.Lock] = {}
+
+    async def seen(self, what: str) -> Any:
+        """The daemon's ``topology``, ``traffic``, ``monkeys`` or ``experiments``, no older than two seconds."""
+        async with self._asking.setdefault(what, asyncio.Lock()):
+            since, found = self._seen.get(what, (0.0, None))
+            if found is None or time.monotonic() - since > FRESH_S:
+                found = await self.daemon.ask(what)
+                self._seen[what] = (time.monotonic(), found)
+            return found
+
+    async def change(self, visitor: Visitor, do: str, about: str = "", **keys: object) -> Any:
+        """Have the daemon do it, and write down who wanted it, from where, and what became of it."""
+        try:
+            answer = await self.daemon.ask(do, by=visitor.who, **keys)
+        except SimianError as error:
+            await self.note(visitor, do, about, {"failed": str(error)})
+            raise
+        await self.note(visitor, do, about or str((answer or {}).get("run") or ""), keys)
+        return answer
+
+    async def note(self, visitor: Visitor, did: str, about: str, detail: Mapping[str, object]) -> None:
+        """A row for the audit."""
+        log.info("%s from %s: %s %s %s", visitor.who, visitor.where, did, about, dict(detail))

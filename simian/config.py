@@ -23,10 +23,13 @@ from simian.fields import (
     anchor,
     check_problems,
     json_schema,
+    parts,
     validated,
 )
+from simian.guards import DEADLINE_S, EVERY_S, FORMS, LONGEST_S, RIGHT, Guard
 from simian.opening import why_closed
-from simian.probe import nearest
+from simian.probe import Tolerance, nearest
+from simian.probes import find_probe
 from simian.secrets import with_secrets
 from simian.yamlfile import load_text, parse_yaml
 
@@ -69,16 +72,66 @@ class CalendarPart(Part):
 
 
 class GuardPart(Part):
-    """``{http: URL}`` must answer 200, ``{file: PATH}`` must not be there."""
+    """What has a say in whether chaos is welcome (docs/guards.md); one of the first five keys says what is asked."""
 
     http: str | None = Field(None, pattern="^https?://")
+    prometheus: str | None = Field(None, min_length=1)
+    alertmanager: str | None = Field(None, pattern="^https?://")
     file: Name | None = None
+    command: Annotated[tuple[str, ...] | None, Many] = None
+    expect: int | None = Field(None, ge=100, le=599)
+    url: str | None = None
+    tolerance: str | None = None
+    matching: dict[str, str] | None = None
+    token: Any = None  # a reference; what was written instead of one is not shown
+    max_age: str | None = None
+    every_s: Duration = Field(EVERY_S, alias="every", le=LONGEST_S)
+    deadline_s: Duration = Field(DEADLINE_S, alias="deadline", le=LONGEST_S)
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> "GuardPart":
-        if (self.http is None) == (self.file is None):
-            raise ValueError("is no guard; right would be {http: URL} or {file: PATH}")
+        if len(self._kinds) != 1:
+            raise ValueError(
+                f"a guard asks one thing; right would be one of {RIGHT}"
+            )  # shows no token that was written
         return self
+
+    @property
+    def _kinds(self) -> list[str]:
+        return [kind for kind in FORMS if getattr(self, kind) is not None]
+
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with keys that are right in themselves, by their place in the guard."""
+        [kind] = self._kinds
+        form, given = FORMS[kind], self.model_dump(exclude_none=True)
+        for key in sorted(given.keys() - {kind, "every_s", "deadline_s", *form.may}):
+            yield (key,), f"does not go with {kind}; right would be {form.right}"
+        if self.command == ():
+            yield ("command",), f"is empty; right would be {form.right}"
+            return
+        missing = [key for key in form.must if key not in given]
+        if missing:
+            yield (), f"needs {' and '.join(missing)}; right would be {form.right}"
+            return
+        try:
+            if Tolerance.parse(form.tolerance(given)).kind == "relative":
+                yield ("tolerance",), f"{self.tolerance!r} has no baseline before a run; right would be like '<= 0'"
+        except ValueError as error:
+            yield ("tolerance",), str(error)
+        try:
+            find_probe(form.probe(given)).bind(form.probe(given))
+        except UsageError as error:
+            yield from (((), what) for what in error.problems)
+
+    def made(self, folder: FilePath) -> dict[str, Any]:
+        """The guard as data, its paths absolute: those that are relative stand beside the file."""
+        given = self.model_dump(exclude_none=True)
+        if self.file is not None:
+            given["file"] = str(folder / self.file)
+        if self.command is not None:
+            program, *arguments = self.command
+            given["command"] = [str(folder / program) if "/" in program else program, *arguments]
+        return given | ({"token": _absolute(self.token, folder)} if self.token is not None else {})
 
 
 class Config(Part):
@@ -116,7 +169,7 @@ class Config(Part):
             "aborts": [abort.made().to_json() for abort in self.abort],
             "limits": self.limits.model_dump(mode="json", exclude_none=True),
             "calendar": self.opening_hours(),
-            "guards": [_absolute(guard.model_dump(exclude_none=True), self._folder) for guard in self.guards],
+            "guards": [guard.made(self._folder) for guard in self.guards],
             "exposure": self.exposure,
             "users_feed": self.users.feed if self.users else None,
             "plugins": list(self.plugins),
@@ -181,6 +234,18 @@ def _problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     for port, group in PORTS.items():
         yield from _driver_problems(port, group, data.get(port))
     yield from _calendar_problems(data.get("calendar"))
+    yield from _guard_problems(data)
+
+
+def _guard_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    names: set[str] = set()
+    for index, guard in parts(data, "guards", GuardPart):
+        found = list(guard.problems())
+        yield from ((("guards", index, *key), what) for key, what in found)
+        name = "" if found else Guard.of(guard.model_dump(exclude_none=True)).check.name
+        if name and name in names:
+            yield ("guards", index), f"{name.removeprefix('guard: ')!r} is there twice; once is enough"
+        names.add(name)
 
 
 def _folders(data: Mapping[str, Any]) -> list[str]:

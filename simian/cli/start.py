@@ -21,6 +21,7 @@ from simian.cli.spawn import spawn, talk
 from simian.errors import JournalError, Refused, SimianError, UsageError
 from simian.fault import fault_from_words
 from simian.guardian import close_harmless
+from simian.guards import Guards
 from simian.monkey import Radius
 from simian.plan import Plan, by_hand, propose
 from simian.probes import find_probe
@@ -131,6 +132,7 @@ def require_secrets(request: RunRequest) -> None:
     """A probe without its secret would only fail once the run has begun. Raises UsageError, names and all."""
     problems = []
     probes = {check["name"]: check["probe"] for check in request.checks}
+    probes |= {check.name: dict(check.probe) for check in Guards(request.guards).checks}
     if isinstance(request.exposure, Mapping):
         probes["exposure"] = request.exposure
     for name, settings in probes.items():

@@ -1,6 +1,6 @@
 """simian.yaml: which system, through which drivers, within which limits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import entry_points
@@ -27,6 +27,7 @@ from simian.fields import (
     validated,
 )
 from simian.guards import DEADLINE_S, EVERY_S, FORMS, LONGEST_S, RIGHT, Guard
+from simian.notify.settings import NotifyPart, notify_problems
 from simian.opening import why_closed
 from simian.probe import Tolerance, nearest
 from simian.probes import find_probe
@@ -149,6 +150,7 @@ class Config(Part):
     limits: LimitsPart = Field(default_factory=LimitsPart.model_construct)
     calendar: CalendarPart | None = None
     guards: Annotated[tuple[GuardPart, ...], Many] = ()
+    notify: Annotated[tuple[NotifyPart, ...], Many] = ()
     plugins: Annotated[tuple[Name, ...], Many] = ()
     steady_state: Annotated[tuple[CheckPart, ...], Many] = ()
     abort: Annotated[tuple[AbortPart, ...], Many] = ()
@@ -185,6 +187,21 @@ class Config(Part):
             files = [words["freezes"]] if isinstance(words["freezes"], str) else words["freezes"]
             words["freezes"] = [str(self._folder / file) for file in files]
         return words
+
+    def notify_settings(self) -> list[dict[str, Any]]:
+        """The channels as data, for ``simian.notify.channels_of``: secrets by reference."""
+        given = [part.model_dump(exclude_none=True) for part in self.notify]
+        found = [{key: _absolute(value, self._folder) for key, value in one.items()} for one in given]
+        return [one | {"command": self._program(one["command"])} if "command" in one else one for one in found]
+
+    def _program(self, command: Sequence[str]) -> list[str]:
+        program, *arguments = command
+        return [str(self._folder / program) if "/" in program else program, *arguments]
+
+    def warnings(self) -> list[str]:
+        """What is right and still unwise, a line each."""
+        literal = "holds its secrets in the clear; right would be {env: NAME} or {file: PATH}"
+        return [f"notify.{n}.apprise {literal}" for n, part in enumerate(self.notify) if isinstance(part.apprise, str)]
 
 
 def load_config(path: FilePath) -> Config:
@@ -235,6 +252,7 @@ def _problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _driver_problems(port, group, data.get(port))
     yield from _calendar_problems(data.get("calendar"))
     yield from _guard_problems(data)
+    yield from notify_problems(data)
 
 
 def _guard_problems(data: Mapping[str, Any]) -> Iterator[Problem]:

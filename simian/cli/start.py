@@ -14,6 +14,7 @@ from typing import IO, Any
 from simian import __version__
 from simian.cli.context import System, load_system
 from simian.cli.globals import Globals
+from simian.cli.herald import Herald
 from simian.cli.live import View
 from simian.cli.options import RunOptions
 from simian.cli.show import check_report, tell, view_for, write_report
@@ -96,10 +97,12 @@ def start(system: System, request: RunRequest, options: RunOptions, settings: Gl
         close_harmless(system.journal(), system.clock)
     except JournalError as error:
         raise Refused(f"{error}; nothing was touched") from error
+    herald = Herald(system)
     with view_for(settings, options) as view:
-        live(system, replace(request, confirmed_plan_hash=plan.hash), view)
+        live(system, replace(request, confirmed_plan_hash=plan.hash), view, herald)
     record = record_of(system.journal(), request.run)
-    for problem in system.feed_history():
+    herald.tell_ends()
+    for problem in [*herald.problems, *system.feed_history()]:
         print(f"warning: {problem}", file=sys.stderr)
     tell_all(record, options, settings)
     return exit_code(record["outcome"], record["verdict"], record["recovery"], leashed=request.leashed)
@@ -180,7 +183,7 @@ def show_plan(plan: Plan, request: RunRequest, settings: Globals) -> None:
     print(f"for {request.for_s:g} s; plan {plan.hash}, topology {plan.topology_hash}; nothing was touched")
 
 
-def live(system: System, request: RunRequest, view: View) -> None:
+def live(system: System, request: RunRequest, view: View, herald: Herald) -> None:
     """Spawn the runner and follow its events to their end; Ctrl-C asks it to stop, and waits until all is undone."""
     process = spawn("simian.cli.runner_process", log=system.state.log("runner"), environment=os.environ)
     failed: list[str] = []
@@ -190,6 +193,7 @@ def live(system: System, request: RunRequest, view: View) -> None:
             event = json.loads(line)
             failed += event["reasons"] if event["event"] == "failed" else []
             view.feed(event)
+            herald.hear(request, event)
         process.wait()
     if failed:
         raise SimianError("\n".join(failed))

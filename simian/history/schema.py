@@ -3,7 +3,7 @@
 from pathlib import Path
 
 VERSION_TABLE = "simian_version"
-NEWEST = "0004"  # the schema this code reads and writes: the id of the last migration
+NEWEST = "0005"  # the schema this code reads and writes: the id of the last migration
 
 
 def file_of(where: str | Path) -> Path | None:

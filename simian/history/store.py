@@ -11,6 +11,7 @@ from simian.errors import UsageError
 from simian.history.database import WRITES, address, connect, shown, told
 from simian.history.migrate import upgrade
 from simian.history.moment import to_us
+from simian.history.outbox import Outbox
 from simian.history.page import Page, Record, Wanted, query
 from simian.history.rows import Shape
 from simian.history.tables import PARTS, runs
@@ -93,6 +94,11 @@ class History:
         with told(self.name, "read"), self._engine.connect() as connection:
             sql = asked.sql if connection.dialect.paramstyle == "qmark" else asked.sql.replace("?", "%s")
             return asked.page(connection.exec_driver_sql(sql, asked.values).all())
+
+    @property
+    def outbox(self) -> Outbox:
+        """What is to be told to somebody, and what became of it."""
+        return Outbox(self._engine, self.name)
 
     def close(self) -> None:
         """Let go of the database."""

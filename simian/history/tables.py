@@ -185,6 +185,25 @@ caches = _part("caches", *_counts("hits", "misses"))
 moments = _part("moments", Column("at", Float), Column("name", Text), Column("region", Text), Column("detail", Text))
 backlog = _part("backlog", Column("at", Float), Column("waiting", Document))
 
+# The outbox of notifications. ``channel`` names one of simian.yaml; whose secrets are there and never here.
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("number", Number, primary_key=True),
+    Column("key", Name, nullable=False, unique=True),
+    Column("channel", Text, nullable=False),
+    Column("run", Name),
+    Column("event", Name, nullable=False),
+    Column("message", Document, nullable=False),
+    Column("made", Moment, nullable=False),
+    Column("state", Name, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("due", Moment),
+    Column("sent", Moment),
+    Column("error", Text),
+)
+Index(None, notifications.c.state, notifications.c.due)
+
 # The key of the record that each table holds.
 PARTS = {
     "phases": phases,

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from simian.crash_points import CrashPoint, no_crash
 from simian.errors import JournalError, SimianError
+from simian.guards import Guards
 from simian.halt import HaltLever
 from simian.hands import Hands
 from simian.journal import Entry, Journal
@@ -75,6 +76,8 @@ class Attention:
     watching: bool = False
     shielded: bool = False
     writers: Writers | None = None  # who writes on all sides, in runs that look at the data
+    guards: Guards = field(default_factory=Guards)
+    guarded: bool = False  # whether the guards were asked before the run: from then on a no ends it
     lost: list[str] = field(default_factory=list)
     _kept_at: float = 0.0
     _renewed_at: float = 0.0
@@ -82,9 +85,23 @@ class Attention:
     _pending: list[tuple[float, str, Mapping[str, Any]]] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Start to watch."""
-        self.tools.watch.start()
+        """Start to watch; where guards were asked, that was done for them."""
+        if not self.watching:
+            self.tools.watch.start()
         self.watching = True
+
+    def ask_guards(self) -> list[str]:
+        """What the guards say against the run, a line each; from now on they are asked again and again."""
+        clock = self.tools.world.clock
+        until = clock.elapsed() + self.guards.patience_s
+        if self.guards.checks:
+            self.begin()
+        while self.guards.unheard and (left := until - clock.elapsed()) > 0:
+            self.breathe(left)
+            if reason := self.tools.why_stop():
+                raise Aborted(f"aborted: {reason}")
+        self.guarded = True
+        return self.guards.why_closed(clock.elapsed())
 
     def end(self) -> None:
         """Stop watching; write what was seen last."""
@@ -114,7 +131,10 @@ class Attention:
             return "the guardian is gone"
         if self.lost:
             return self.lost[0]
-        return tools.why_stop() or (f"halted: {pulled}" if pulled else "") or self._alarm()
+        return tools.why_stop() or (f"halted: {pulled}" if pulled else "") or self._guard() or self._alarm()
+
+    def _guard(self) -> str:
+        return next(iter(self.guards.why_closed(self.tools.world.clock.elapsed())), "") if self.guarded else ""
 
     def _alarm(self) -> str:
         return (self.steady.alarm() or "") if self.entries else ""
@@ -168,10 +188,19 @@ class Attention:
         return self.tools.hands.each(calls, deadline_s=RENEW_DEADLINE_S, idle=self.tools.lease.renew)
 
     def _take(self, observation: Observation) -> None:
+        if self.guards.take(observation, self.tools.world.clock.elapsed()):
+            self._write(observation)  # it is no part of the steady state: nobody else is told
+            return
         self.steady.take(observation)
         self._fresh = True
         if not self.shielded:
             self.exposure.take(observation)
+        self._write(observation)
+        if self._pending:
+            at, kind, seen = self._pending[-1]
+            self.tools.emit({"event": kind, "at": at, **seen})
+
+    def _write(self, observation: Observation) -> None:
         if isinstance(observation, Slice):
             self._pending.append((observation.start, "slice", slice_row(observation)))
         elif isinstance(observation, CheckReading):
@@ -179,9 +208,6 @@ class Attention:
             self._pending.append((observation.at, "reading", data | {"detail": observation.detail}))
         elif isinstance(observation, FeedLost):
             self._pending.append((self.tools.world.clock.now(), "feed_lost", {"detail": observation.detail}))
-        if self._pending:
-            at, kind, seen = self._pending[-1]
-            self.tools.emit({"event": kind, "at": at, **seen})
 
     def flush(self) -> None:
         """Write what was observed; a journal that cannot be written ends the run, but never its undo."""

@@ -1,6 +1,6 @@
 """simian.yaml: which system, through which drivers, within which limits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -27,8 +27,11 @@ from simian.fields import (
     parts,
     validated,
 )
+from simian.guards import DEADLINE_S, EVERY_S, FORMS, LONGEST_S, RIGHT, Guard
+from simian.notify.settings import NotifyPart, notify_problems
 from simian.opening import why_closed
-from simian.probe import nearest
+from simian.probe import Tolerance, nearest
+from simian.probes import find_probe
 from simian.schedule.declared import HoursPart, SchedulePart
 from simian.schedule.row import Schedule
 from simian.secrets import with_secrets
@@ -62,16 +65,66 @@ class LimitsPart(Part):
 
 
 class GuardPart(Part):
-    """``{http: URL}`` must answer 200, ``{file: PATH}`` must not be there."""
+    """What has a say in whether chaos is welcome (docs/guards.md); one of the first five keys says what is asked."""
 
     http: str | None = Field(None, pattern="^https?://")
+    prometheus: str | None = Field(None, min_length=1)
+    alertmanager: str | None = Field(None, pattern="^https?://")
     file: Name | None = None
+    command: Annotated[tuple[str, ...] | None, Many] = None
+    expect: int | None = Field(None, ge=100, le=599)
+    url: str | None = None
+    tolerance: str | None = None
+    matching: dict[str, str] | None = None
+    token: Any = None  # a reference; what was written instead of one is not shown
+    max_age: str | None = None
+    every_s: Duration = Field(EVERY_S, alias="every", le=LONGEST_S)
+    deadline_s: Duration = Field(DEADLINE_S, alias="deadline", le=LONGEST_S)
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> "GuardPart":
-        if (self.http is None) == (self.file is None):
-            raise ValueError("is no guard; right would be {http: URL} or {file: PATH}")
+        if len(self._kinds) != 1:
+            raise ValueError(
+                f"a guard asks one thing; right would be one of {RIGHT}"
+            )  # shows no token that was written
         return self
+
+    @property
+    def _kinds(self) -> list[str]:
+        return [kind for kind in FORMS if getattr(self, kind) is not None]
+
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with keys that are right in themselves, by their place in the guard."""
+        [kind] = self._kinds
+        form, given = FORMS[kind], self.model_dump(exclude_none=True)
+        for key in sorted(given.keys() - {kind, "every_s", "deadline_s", *form.may}):
+            yield (key,), f"does not go with {kind}; right would be {form.right}"
+        if self.command == ():
+            yield ("command",), f"is empty; right would be {form.right}"
+            return
+        missing = [key for key in form.must if key not in given]
+        if missing:
+            yield (), f"needs {' and '.join(missing)}; right would be {form.right}"
+            return
+        try:
+            if Tolerance.parse(form.tolerance(given)).kind == "relative":
+                yield ("tolerance",), f"{self.tolerance!r} has no baseline before a run; right would be like '<= 0'"
+        except ValueError as error:
+            yield ("tolerance",), str(error)
+        try:
+            find_probe(form.probe(given)).bind(form.probe(given))
+        except UsageError as error:
+            yield from (((), what) for what in error.problems)
+
+    def made(self, folder: FilePath) -> dict[str, Any]:
+        """The guard as data, its paths absolute: those that are relative stand beside the file."""
+        given = self.model_dump(exclude_none=True)
+        if self.file is not None:
+            given["file"] = str(folder / self.file)
+        if self.command is not None:
+            program, *arguments = self.command
+            given["command"] = [str(folder / program) if "/" in program else program, *arguments]
+        return given | ({"token": _absolute(self.token, folder)} if self.token is not None else {})
 
 
 class Config(Part):
@@ -90,6 +143,7 @@ class Config(Part):
     calendar: HoursPart | None = None
     guards: Annotated[tuple[GuardPart, ...], Many] = ()
     schedules: Annotated[tuple[SchedulePart, ...], Many] = ()
+    notify: Annotated[tuple[NotifyPart, ...], Many] = ()
     plugins: Annotated[tuple[Name, ...], Many] = ()
     steady_state: Annotated[tuple[CheckPart, ...], Many] = ()
     abort: Annotated[tuple[AbortPart, ...], Many] = ()
@@ -110,7 +164,7 @@ class Config(Part):
             "aborts": [abort.made().to_json() for abort in self.abort],
             "limits": self.limits.model_dump(mode="json", exclude_none=True),
             "calendar": self.opening_hours(),
-            "guards": [_absolute(guard.model_dump(exclude_none=True), self._folder) for guard in self.guards],
+            "guards": [guard.made(self._folder) for guard in self.guards],
             "exposure": self.exposure,
             "users_feed": self.users.feed if self.users else None,
             "plugins": list(self.plugins),
@@ -137,6 +191,21 @@ class Config(Part):
             files = [words["freezes"]] if isinstance(words["freezes"], str) else words["freezes"]
             words["freezes"] = [str(self._folder / file) for file in files]
         return words
+
+    def notify_settings(self) -> list[dict[str, Any]]:
+        """The channels as data, for ``simian.notify.channels_of``: secrets by reference."""
+        given = [part.model_dump(exclude_none=True) for part in self.notify]
+        found = [{key: _absolute(value, self._folder) for key, value in one.items()} for one in given]
+        return [one | {"command": self._program(one["command"])} if "command" in one else one for one in found]
+
+    def _program(self, command: Sequence[str]) -> list[str]:
+        program, *arguments = command
+        return [str(self._folder / program) if "/" in program else program, *arguments]
+
+    def warnings(self) -> list[str]:
+        """What is right and still unwise, a line each."""
+        literal = "holds its secrets in the clear; right would be {env: NAME} or {file: PATH}"
+        return [f"notify.{n}.apprise {literal}" for n, part in enumerate(self.notify) if isinstance(part.apprise, str)]
 
 
 def load_config(path: FilePath) -> Config:
@@ -187,6 +256,19 @@ def _problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _driver_problems(port, group, data.get(port))
     yield from _calendar_problems(data.get("calendar"))
     yield from _schedule_problems(data)
+    yield from _guard_problems(data)
+    yield from notify_problems(data)
+
+
+def _guard_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    names: set[str] = set()
+    for index, guard in parts(data, "guards", GuardPart):
+        found = list(guard.problems())
+        yield from ((("guards", index, *key), what) for key, what in found)
+        name = "" if found else Guard.of(guard.model_dump(exclude_none=True)).check.name
+        if name and name in names:
+            yield ("guards", index), f"{name.removeprefix('guard: ')!r} is there twice; once is enough"
+        names.add(name)
 
 
 def _folders(data: Mapping[str, Any]) -> list[str]:

@@ -247,6 +247,8 @@ def anchor(data: Mapping[str, Any], folder: FilePath, plugins: Sequence[str] = (
 def _anchored(key: object, value: Any, folder: FilePath, option: Option | None) -> Any:
     if option is not None and option.secret and is_reference(value) and "file" in value:
         return {"file": str(folder / value["file"])}
+    if key == "absent" and isinstance(value, str):
+        return str(folder / value)
     if key == "url" and isinstance(value, str) and (found := _RELATIVE.fullmatch(value)):
         return f"{found[1]}{folder / found[2]}"
     return value

@@ -1,13 +1,12 @@
-"""The ladder of refusals: a plan is checked whole before the first blow. Doubt is a refusal."""
+"""The ladder of refusals: a plan is checked whole before the first blow. Doubt is a refusal.
+
+What guards say comes beside it (``simian.attention``): they are asked again and again, from then to the end of the run.
+"""
 
 import fnmatch
-import http.client
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from simian.convergence import DATA_CHECKS
@@ -26,7 +25,6 @@ from simian.topology import Topology
 from simian.world import World
 
 DEADLINE_S = 30.0
-GUARD_LIMIT_S = 3.0
 DAY_S = 86_400.0
 
 
@@ -58,24 +56,6 @@ def closed(case: Case) -> list[str]:
     """Outside the opening hours of the calendar."""
     reason = why_closed(case.request.calendar, case.world.clock.now())
     return [reason] if reason else []
-
-
-def guarded_off(case: Case) -> list[str]:
-    """A guard says no, or cannot be asked."""
-    return [reason for guard in case.request.guards if (reason := _guard(guard))]
-
-
-def _guard(guard: Mapping[str, Any]) -> str:
-    if "file" in guard:
-        there = Path(str(guard["file"])).exists()
-        return f"guard: the file {guard['file']} is there; remove it when chaos is welcome again" if there else ""
-    if str(guard.get("http", "")).startswith(("http://", "https://")):
-        try:
-            with urllib.request.urlopen(str(guard["http"]), timeout=GUARD_LIMIT_S) as answer:
-                return "" if answer.status == 200 else f"guard: {guard['http']} answered {answer.status}, not 200"
-        except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
-            return f"guard: {guard['http']} did not answer 200: {error}"
-    return f"guard {dict(guard)!r} cannot be asked by this version; a guard is {{http: URL}} or {{file: PATH}}"
 
 
 def left_open(case: Case) -> list[str]:
@@ -175,7 +155,6 @@ def not_as_agreed(case: Case) -> list[str]:
 LADDER: tuple[Callable[[Case], list[str]], ...] = (
     halted,
     closed,
-    guarded_off,
     left_open,
     too_many,
     out_of_reach,

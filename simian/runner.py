@@ -15,6 +15,7 @@ from simian.attention import Aborted, Attention, Tools
 from simian.errors import JournalError, LeaseLost, Refused, SimianError, UsageError
 from simian.fault import Control
 from simian.faults.steering import Shift
+from simian.guards import Guards
 from simian.inject import LOOK_EVERY_S, Injection
 from simian.journal import Entry
 from simian.monkey import Monkey
@@ -46,6 +47,7 @@ class Runner:
     tools: Tools
     steady: SteadyState
     exposure: Exposure = field(default_factory=Exposure)
+    guards: Guards = field(default_factory=Guards)
     plan: Plan | None = None
     topology: Topology | None = None
     before: snapshot.Snapshot | None = None
@@ -60,7 +62,7 @@ class Runner:
     aftermath: Aftermath | None = None
 
     def __post_init__(self) -> None:
-        self.attention = Attention(self.request.run, self.tools, self.steady, self.exposure)
+        self.attention = Attention(self.request.run, self.tools, self.steady, self.exposure, guards=self.guards)
         self.clock = self.tools.world.clock
 
     def run(self) -> None:
@@ -114,7 +116,7 @@ class Runner:
 
     def _preflight(self) -> None:
         self._enter("preflight")
-        reasons = preflight.climb(self._case())
+        reasons = [*preflight.climb(self._case()), *self.attention.ask_guards()]
         if reasons:
             raise Refused(reasons)
         wanted = [(fault.layer, fault.target) for fault in self._agreed.faults]

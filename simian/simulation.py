@@ -13,6 +13,7 @@ from typing import Any
 from simian.attention import Tools
 from simian.crash_points import CrashPoint, no_crash
 from simian.exposure import exposure_of
+from simian.guards import Guards
 from simian.halt import HaltLever
 from simian.hands import OneByOne
 from simian.journal import Journal
@@ -49,7 +50,7 @@ class Simulation:
     """One memory world and the runs on it. Everything follows from ``seed``; nothing outside is touched.
 
     ``memory`` may be hurt or weakened by hand before and between runs. ``why_stop`` stands for signals. ``looks``
-    are the probes of checks that are not on users, by the check's name.
+    are the probes of checks that are not on users, by the check's name, and those of guards, as ``guard: file PATH``.
     """
 
     seed: int = 0
@@ -77,13 +78,13 @@ class Simulation:
         clock = self.memory.clock
         checks = [Check.from_json(check) for check in request.checks]
         aborts = [AbortCondition.from_json(abort) for abort in request.aborts]
-        exposure = exposure_of(request.exposure)
+        exposure, guards = exposure_of(request.exposure), Guards(request.guards)
         world = guarded(self.memory.world, self._before, self._after)
         tools = Tools(
             world=world,
             journal=self.journal,
             hands=OneByOne(Random(self.seed)),
-            watch=self.memory.watch([*checks, *exposure.checks], self.looks),
+            watch=self.memory.watch([*checks, *exposure.checks, *guards.checks], self.looks),
             lease=NoGuardian(),
             lever=HaltLever(self.folder / "halt"),
             emit=self.emit,
@@ -93,7 +94,7 @@ class Simulation:
         )
         self.journal.begin(request.run, at=clock.now(), owner=(0, ""), request=request.to_json(), world={})
         named = replace(request, monkey=monkey.name if monkey else None)
-        return Runner(named, monkey, tools, SteadyState(checks, aborts), exposure)
+        return Runner(named, monkey, tools, SteadyState(checks, aborts), exposure, guards)
 
     def _before(self, label: str, *args: object) -> None:
         self.crash(f"{label}:before")

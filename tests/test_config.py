@@ -13,6 +13,7 @@ from simian.clock import SystemClock
 from simian.config import Config, config_schema, load_config, parse_config, resolved
 from simian.drivers import build_world
 from simian.errors import UsageError
+from simian.guards import Guards
 from simian.monkey import find_monkeys
 from simian.probe import AbortCondition, Check
 from simian.probes import find_probes
@@ -75,10 +76,79 @@ def test_the_configuration_gives_its_part_of_a_request(folder: Path) -> None:
         "radius": "zone", "at_once": 1, "runs_per_day": 20, "never": ["store-*"],
     }  # fmt: skip
     assert request.users_feed == "127.0.0.1:9900"
-    assert request.guards == [{"http": "https://status.example/ok"}, {"file": str(folder / "no-chaos")}]
+    pace = {"every_s": 5.0, "deadline_s": 3.0}
+    assert request.guards == [
+        {"http": "https://status.example/ok", **pace}, {"file": str(folder / "no-chaos"), **pace},
+    ]  # fmt: skip
     checks = [Check.from_json(check) for check in request.checks]
     aborts = [AbortCondition.from_json(abort) for abort in request.aborts]
     assert SteadyState(checks, aborts).verdicts()[0].check == "streams start"
+
+
+GUARDS = """\
+guards:
+  - {http: https://status.example/ok, expect: 204, every: 2s, deadline: 500ms}
+  - {prometheus: 'sum(rate(errors[1m]))', url: http://127.0.0.1:9090, tolerance: "<= 0", token: {file: prom},
+     max_age: 30s}
+  - {alertmanager: http://127.0.0.1:9093, matching: {file: x}, token: {env: AM_TOKEN}}
+  - {file: no-chaos}
+  - {command: [./may-we, "--really"]}
+"""
+
+
+def test_guards_of_every_kind_are_read_with_paths_beside_the_file(folder: Path) -> None:
+    (folder / "simian.yaml").write_text(GOOD.replace(GOOD[GOOD.index("guards:") : GOOD.index("plugins:")], GUARDS))
+    made = json.loads(json.dumps(load_config(folder / "simian.yaml").for_request()["guards"]))
+    pace = {"every_s": 5.0, "deadline_s": 3.0}
+    url = "http://127.0.0.1:9090"
+    assert made == [
+        {"http": "https://status.example/ok", "expect": 204, "every_s": 2.0, "deadline_s": 0.5},
+        {"prometheus": "sum(rate(errors[1m]))", "url": url, "tolerance": "<= 0", "max_age": "30s", **pace}
+        | {"token": {"file": str(folder / "prom")}},
+        {"alertmanager": "http://127.0.0.1:9093", "matching": {"file": "x"}, "token": {"env": "AM_TOKEN"}, **pace},
+        {"file": str(folder / "no-chaos"), **pace},
+        {"command": [str(folder / "may-we"), "--really"], **pace},
+    ]
+    assert [check.name.split()[1] for check in Guards(made).checks] == [
+        "http", "prometheus", "alertmanager", "file", "command",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("{}", "11: guards.0: a guard asks one thing; right would be one of {http: URL}, {prometheus"),
+        ("{file: a, http: 'http://x'}", "11: guards.0: a guard asks one thing"),
+        ("{token: hunter2}", "11: guards.0: a guard asks one thing"),
+        ("{htpp: 'http://x'}", "11: guards.0.htpp: unknown key; did you mean 'http'?"),
+        ("{http: 'ftp://x'}", "11: guards.0.http"),
+        ("{http: 'http://me:hunter2@x/'}", "11: guards.0: probe 'http': an address with a password"),
+        ("{http: 'http://x', expect: 2000}", "11: guards.0.expect"),
+        ("{http: 'http://x', tolerance: '<= 1'}", "11: guards.0.tolerance: does not go with http; right would be"),
+        ("{http: 'http://x', every: 5}", "11: guards.0.every"),
+        ("{http: 'http://x', every: 10m}", "11: guards.0.every"),
+        ("{http: 'http://x', deadline: 0s}", "11: guards.0.deadline"),
+        ("{prometheus: up}", "11: guards.0: needs url and tolerance; right would be {prometheus: QUERY,"),
+        ("{prometheus: up, url: 'http://x', tolerance: few}", "11: guards.0.tolerance: 'few' is no tolerance"),
+        ("{prometheus: up, url: 'http://x', tolerance: '<= 2 x baseline'}", "has no baseline before a run"),
+        ("{prometheus: up, url: x, tolerance: '<= 0'}", "11: guards.0: probe 'prometheus': url: "),
+        ("{prometheus: up, url: 'http://x', tolerance: '<= 0', token: hunter2}", "a secret is never written down"),
+        ("{alertmanager: 'http://x', matching: {severity: 1}}", "11: guards.0.matching.severity: 1 is wrong"),
+        ("{alertmanager: 'http://x', matching: {'a b': c}}", "'a b' is no label"),
+        ("{alertmanager: 'http://x?a=b'}", "goes on after its path"),
+        ("{command: ls}", "11: guards.0.command: 'ls' is wrong; right would be a list"),
+        ("{command: []}", "11: guards.0.command"),
+        ("{command: [1]}", "11: guards.0.command.0: 1 is wrong; right would be a text"),
+        ("{file: a}, {file: a}", "11: guards.1: 'file a' is there twice; once is enough"),
+        ("5", "11: guards.0: 5 is wrong; right would be a mapping"),
+    ],
+)
+def test_a_wrong_guard_says_where_and_what_would_be_right(folder: Path, wrong: str, said: str) -> None:
+    old = GOOD[GOOD.index("guards:") : GOOD.index("plugins:")]
+    found = problems(folder, GOOD.replace(old, f"guards: [{wrong}]\n"))
+    assert any(said in line for line in found), found
+    assert "hunter2" not in str(found)
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(("line", "wanted"), [("", "required"), ("exposure: assumed\n", "assumed")])

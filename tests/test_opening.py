@@ -66,7 +66,7 @@ BERLIN: dict[str, Any] = {"zone": "Europe/Berlin"}
 @pytest.mark.parametrize(
     ("calendar", "moment", "is_open"),
     [
-        # A night shift belongs to the day on which it began: Friday's goes on into Saturday, Monday begins in the evening.
+        # A night shift belongs to the day on which it began: Friday's goes on into Saturday.
         ({"hours": "22:00-06:00", "days": "mon-fri"}, "2026-11-28T05:59", True),
         ({"hours": "22:00-06:00", "days": "mon-fri"}, "2026-11-28T06:00", False),
         ({"hours": "22:00-06:00", "days": "mon-fri"}, "2026-11-28T22:30", False),

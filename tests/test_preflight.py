@@ -1,9 +1,6 @@
 """The ladder of refusals: each rung as a table, and every reason at once."""
 
-import threading
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -85,51 +82,6 @@ def test_opening_hours(scene: Scene, calendar: dict[str, Any], said: str) -> Non
     scene.asked = {"calendar": calendar}
     reasons = climb(scene.case)
     assert reasons == [] if not said else said in reasons[0]
-
-
-@pytest.fixture
-def guard() -> Iterator[str]:
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(int(self.path.strip("/")))
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *args: Any) -> None:
-            return None
-
-    server = HTTPServer(("127.0.0.1", 0), Answers)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.mark.parametrize(("path", "said"), [("/200", ""), ("/204", "answered 204, not 200"), ("/503", "503")])
-def test_guards_that_are_asked(scene: Scene, guard: str, path: str, said: str) -> None:
-    scene.asked = {"guards": [{"http": guard + path}]}
-    reasons = climb(scene.case)
-    assert reasons == [] if not said else (said in reasons[0] and len(reasons) == 1)
-
-
-def test_doubt_about_a_guard_is_a_refusal(scene: Scene) -> None:
-    (scene.folder / "no-chaos").write_text("")
-    guards: list[Mapping[str, Any]] = [
-        {"file": str(scene.folder / "no-chaos")},
-        {"file": str(scene.folder / "not-there")},
-        {"http": "http://127.0.0.1:1/ok"},
-        {"http": "file:///etc/hostname"},
-        {"pigeon": "grey"},
-    ]
-    scene.asked = {"guards": guards}
-    reasons = climb(scene.case)
-    assert len(reasons) == 4
-    assert "remove it when chaos is welcome" in reasons[0]
-    assert "did not answer 200" in reasons[1]
-    assert "cannot be asked by this version" in reasons[2]
-    assert "pigeon" in reasons[3]
 
 
 # --- other runs
@@ -283,10 +235,10 @@ def test_every_reason_at_once(scene: Scene) -> None:
     scene.may_reach = Radius.NODE
     scene.asked = {
         "radius": "zone", "limits": {"radius": "node"}, "calendar": {"days": "sun"},
-        "guards": [{"pigeon": 1}], "verify": ["all is well"], "confirmed_plan_hash": "?",
+        "verify": ["all is well"], "confirmed_plan_hash": "?",
     }  # fmt: skip
     reasons = climb(scene.case)
-    assert len(reasons) == 11, "\n".join(reasons)
+    assert len(reasons) == 10, "\n".join(reasons)
 
 
 def test_prepare_and_controls_refuse_with_every_reason(scene: Scene) -> None:

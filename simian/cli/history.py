@@ -68,7 +68,11 @@ def _fed(system: System) -> list[str]:
         from simian.guardian import close_harmless
 
         close_harmless(system.journal(), system.clock)
-    return system.feed_history()
+    if not system.journal().unfed():
+        return []  # the usual case, in which the configuration is not read
+    from simian.cli.herald import tell_of_ended_runs
+
+    return [*tell_of_ended_runs(system), *system.feed_history()]
 
 
 def report(

@@ -12,6 +12,7 @@ import typer
 
 from simian.cli.context import System, load_system
 from simian.cli.crash import crash_point
+from simian.cli.herald import tell_of_ended_runs
 from simian.cli.output import print_json
 from simian.drivers import build_world
 from simian.errors import DriverError, JournalError, UsageError
@@ -65,6 +66,7 @@ def recover(
     """Put back whatever a dead run left."""
     system = load_system(ctx.obj)
     undone, stuck = recover_all(system) if not orphans else recover_orphans(system)
+    tell_of_ended_runs(system)
     system.feed_history()
     text = f"{len(undone)} put back" if undone else "nothing was left behind"
     _tell(ctx, {"undone": undone, "stuck": stuck}, "\n".join([text, *(f"stuck: {line}" for line in stuck)]))

@@ -22,6 +22,7 @@ from simian.clock import SystemClock
 from simian.drivers import build_world
 from simian.errors import LeaseLost, SimianError
 from simian.exposure import exposure_of
+from simian.guards import Guards
 from simian.halt import HaltLever
 from simian.hands import Threads
 from simian.journal import Journal
@@ -98,11 +99,11 @@ def live(request: RunRequest, events: Events, stop: StopReasons) -> int:
     fenced = fence(world, lease, crash)
     checks = [Check.from_json(check) for check in request.checks]
     aborts = [AbortCondition.from_json(abort) for abort in request.aborts]
-    exposure = exposure_of(request.exposure)
-    watch = Watch([*checks, *exposure.checks], request.users_feed, list(request.plugins), clock)
+    exposure, guards = exposure_of(request.exposure), Guards(request.guards)
+    watch = Watch([*checks, *exposure.checks, *guards.checks], request.users_feed, list(request.plugins), clock)
     lever = HaltLever(state.lever)
     tools = Tools(fenced, journal, Threads(clock, always=lease.renew), watch, lease, lever, events, stop, crash)
-    runner = Runner(request, chosen_monkey(request), tools, SteadyState(checks, aborts), exposure)
+    runner = Runner(request, chosen_monkey(request), tools, SteadyState(checks, aborts), exposure, guards)
     runner.run()
     end = journal.run_row(request.run)
     return exit_code(end["outcome"], end["verdict"], end["recovery"], leashed=request.leashed)

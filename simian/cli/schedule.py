@@ -1,17 +1,16 @@
 """``simian schedule``: recurring runs. The rows are in the history's database; ``simian serve`` starts what is due."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 
-from simian.cli.context import System, load_system, system_looked_back_on
+from simian.cli.context import load_system, system_looked_back_on
 from simian.cli.output import print_json, print_table
 from simian.cli.schedule_add import Targets
+from simian.cli.schedule_rows import local_time, note_change, rows, with_next
 
 if TYPE_CHECKING:
-    from simian.history import Schedules
+    pass
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Recurring runs.")
 app.add_typer(
@@ -23,14 +22,6 @@ app.add_typer(
 )
 Name = Annotated[str, typer.Argument(help="A schedule's name; simian schedule list has them.")]
 MOST_SHOWN = 1_000
-SOON_DAYS = 400.0
-
-
-def rows(system: System) -> "Schedules":
-    """The system's schedules. Raises SimianError where they cannot be opened."""
-    from simian.history import open_schedules
-
-    return open_schedules(system.history_place)
 
 
 @app.command("list")
@@ -38,7 +29,7 @@ def listed(ctx: typer.Context) -> int:
     """All of them, with when each is due next."""
     system = load_system(ctx.obj)
     with rows(system) as store:
-        told = [_with_next(system, row) for row in store.all()]
+        told = [with_next(system, row) for row in store.all()]
     if ctx.obj.json:
         print_json({"schedules": told})
         return 0
@@ -49,7 +40,7 @@ def listed(ctx: typer.Context) -> int:
             one["name"],
             one["monkey"] or one["experiment"],
             told_when(one["when"]),
-            _local(one["next"], one["zone"]),
+            local_time(one["next"], one["zone"]),
             _state(one),
         )
         for one in told
@@ -62,32 +53,12 @@ def _state(row: dict[str, Any]) -> str:
     return ", ".join(word for word in ("paused", "declared") if row[word]) or "-"
 
 
-def _local(moment: str | None, zone: str) -> str | None:
-    if moment is None:
-        return None
-    return datetime.fromisoformat(moment).astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M %Z")
-
-
-def _with_next(system: System, row: dict[str, Any]) -> dict[str, Any]:
-    """The row, with the start of the next run that nothing is known to stand against."""
-    from itertools import islice
-
-    from simian.schedule.preview import coming
-    from simian.schedule.row import Schedule
-    from simian.schedule.when import text_of
-
-    now, calendar = system.clock.now(), system.config.opening_hours()
-    soon = coming([Schedule.from_json(row)], now, now + SOON_DAYS * 86_400.0, calendar=calendar)
-    following = next((one for one in islice(soon, MOST_SHOWN) if not one.closed), None)
-    return {**row, "next": text_of(following.starts) if following else None}
-
-
 @app.command()
 def show(ctx: typer.Context, name: Name) -> int:
     """One of them, and what became of its last due times."""
     system = load_system(ctx.obj)
     with rows(system) as store:
-        row = _with_next(system, store.get(name))
+        row = with_next(system, store.get(name))
         dues = [due.to_json() for due in store.dues(name, limit=20)]
     if ctx.obj.json:
         print_json({"schedule": row, "dues": dues})
@@ -96,7 +67,7 @@ def show(ctx: typer.Context, name: Name) -> int:
         if value not in (None, "", {}, False):
             print(f"{key}: {value}")
     print()
-    shown = [(_local(due["due"], row["zone"]), due["state"], due["run"], due["reason"]) for due in dues]
+    shown = [(local_time(due["due"], row["zone"]), due["state"], due["run"], due["reason"]) for due in dues]
     print_table(("DUE", "STATE", "RUN", "REASON"), shown)
     return 0
 
@@ -117,7 +88,7 @@ def _change(ctx: typer.Context, name: str, **facts: Any) -> int:
     system = system_looked_back_on(ctx.obj)
     with rows(system) as store:
         store.change(name, facts)
-        _note(system, store, "pause" if facts["paused"] else "resume", name)
+        note_change(system, store, "pause" if facts["paused"] else "resume", name)
         row = store.get(name)
     if ctx.obj.json:
         print_json({"schedule": row})
@@ -132,18 +103,12 @@ def remove(ctx: typer.Context, name: Name) -> int:
     system = system_looked_back_on(ctx.obj)
     with rows(system) as store:
         store.remove(name)
-        _note(system, store, "remove", name)
+        note_change(system, store, "remove", name)
     if ctx.obj.json:
         print_json({"removed": name})
     elif not ctx.obj.quiet:
         print(f"schedule {name} is removed")
     return 0
-
-
-def _note(system: System, store: "Schedules", what: str, name: str) -> None:
-    from simian.cli.schedule_add import user
-
-    store.note(round(system.clock.now() * 1e6), user(), "command line", f"schedule {what}", {"name": name})
 
 
 @app.command()
@@ -173,7 +138,7 @@ def preview(
 def _tell_preview(told: dict[str, Any], zones: dict[str, str]) -> None:
     shown = [
         (
-            _local(one["starts"], zones[one["schedule"]]),
+            local_time(one["starts"], zones[one["schedule"]]),
             one["schedule"],
             one["seed"],
             one["why_not"] or ", ".join(one["targets"]),

@@ -1,6 +1,5 @@
 """``simian schedule add MONKEY|EXPERIMENT``: a monkey's own options as on its own command, and when it is to run."""
 
-import getpass
 import inspect
 import secrets
 from collections.abc import Callable, Mapping
@@ -80,7 +79,7 @@ def add(what: dict[str, str], options: dict[str, Any], given: Mapping[str, Any],
     """Check everything that a run would be refused for at once, and write the row. Returns the exit code."""
     from simian.cli.context import load_system
     from simian.cli.output import print_json
-    from simian.cli.schedule import rows
+    from simian.cli.schedule_rows import local_time, note_change, rows, with_next
     from simian.cli.start import request_for
 
     system = load_system(settings)
@@ -89,20 +88,19 @@ def add(what: dict[str, str], options: dict[str, Any], given: Mapping[str, Any],
         schedule = made({**what, "options": options}, given, system.config.opening_hours(), names, system.clock.now())
         request_for(system, schedule, seed=0)
         store.add(schedule.to_json())
-        store.note(round(system.clock.now() * 1e6), user(), "command line", "schedule add", {"name": schedule.name})
-    from simian.cli.schedule import _local, _with_next
-
-    row = _with_next(system, schedule.to_json())
+        note_change(system, store, "add", schedule.name)
+    row = with_next(system, schedule.to_json())
     if settings.json:
         print_json({"schedule": row})
     elif not settings.quiet:
-        following = _local(row["next"], row["zone"]) or "never, by its hours and the system's"
+        following = local_time(row["next"], row["zone"]) or "never, by its hours and the system's"
         print(f"schedule {schedule.name}: next {following}; simian serve runs what is due")
     return 0
 
 
 def made(what: dict[str, Any], given: Mapping[str, Any], calendar: Any, names: set[str], now: float) -> Any:
     """The schedule of this line. Raises UsageError with every problem."""
+    from simian.cli.schedule_rows import user
     from simian.schedule.row import Schedule
     from simian.schedule.when import moment_of, text_of, zone_named
     from simian.schedule.words import KINDS, span_s, when_words
@@ -132,11 +130,3 @@ def _name(wanted: str | None, what: dict[str, Any], names: set[str]) -> str:
         return wanted
     base = str(what.get("monkey") or what.get("experiment"))
     return next(name for n in range(1, len(names) + 2) if (name := f"{base}-{n}") not in names)
-
-
-def user() -> str:
-    """Who is at the command line."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return ""

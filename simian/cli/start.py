@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from simian import __version__
 from simian.cli.context import System, load_system
 from simian.cli.globals import Globals
+from simian.cli.herald import Herald
 from simian.cli.live import View
 from simian.cli.options import RunOptions
 from simian.cli.show import check_report, tell, view_for, write_report
@@ -21,6 +22,7 @@ from simian.cli.spawn import spawn, talk
 from simian.errors import JournalError, Refused, SimianError, UsageError
 from simian.fault import fault_from_words
 from simian.guardian import close_harmless
+from simian.guards import Guards
 from simian.monkey import Radius
 from simian.plan import Plan, by_hand, propose
 from simian.probes import find_probe
@@ -127,10 +129,12 @@ def start(system: System, request: RunRequest, options: RunOptions, settings: Gl
         close_harmless(system.journal(), system.clock)
     except JournalError as error:
         raise Refused(f"{error}; nothing was touched") from error
+    herald = Herald(system)
     with view_for(settings, options) as view:
-        live(system, replace(request, confirmed_plan_hash=plan.hash), view)
+        live(system, replace(request, confirmed_plan_hash=plan.hash), view, herald)
     record = record_of(system.journal(), request.run)
-    for problem in system.feed_history():
+    herald.tell_ends()
+    for problem in [*herald.problems, *system.feed_history()]:
         print(f"warning: {problem}", file=sys.stderr)
     tell_all(record, options, settings)
     return exit_code(record["outcome"], record["verdict"], record["recovery"], leashed=request.leashed)
@@ -163,6 +167,7 @@ def require_secrets(request: RunRequest) -> None:
     """A probe without its secret would only fail once the run has begun. Raises UsageError, names and all."""
     problems = []
     probes = {check["name"]: check["probe"] for check in request.checks}
+    probes |= {check.name: dict(check.probe) for check in Guards(request.guards).checks}
     if isinstance(request.exposure, Mapping):
         probes["exposure"] = request.exposure
     for name, settings in probes.items():
@@ -210,7 +215,7 @@ def show_plan(plan: Plan, request: RunRequest, settings: Globals) -> None:
     print(f"for {request.for_s:g} s; plan {plan.hash}, topology {plan.topology_hash}; nothing was touched")
 
 
-def live(system: System, request: RunRequest, view: View) -> None:
+def live(system: System, request: RunRequest, view: View, herald: Herald) -> None:
     """Spawn the runner and follow its events to their end; Ctrl-C asks it to stop, and waits until all is undone."""
     process = spawn("simian.cli.runner_process", log=system.state.log("runner"), environment=os.environ)
     failed: list[str] = []
@@ -220,6 +225,7 @@ def live(system: System, request: RunRequest, view: View) -> None:
             event = json.loads(line)
             failed += event["reasons"] if event["event"] == "failed" else []
             view.feed(event)
+            herald.hear(request, event)
         process.wait()
     if failed:
         raise SimianError("\n".join(failed))

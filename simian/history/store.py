@@ -11,6 +11,7 @@ from simian.errors import UsageError
 from simian.history.database import WRITES, address, connect, shown, told
 from simian.history.migrate import upgrade
 from simian.history.moment import to_us
+from simian.history.outbox import Outbox
 from simian.history.page import Page, Record, Wanted, query
 from simian.history.rollups import Rate, Worse, count_in, count_out, rates, regions_of, worse
 from simian.history.rows import Shape
@@ -106,6 +107,11 @@ class History:
         """Experiments that held once and broke since, the latest to break first."""
         with told(self.name, "read"), self._engine.connect() as connection:
             return worse(connection)
+
+    @property
+    def outbox(self) -> Outbox:
+        """What is to be told to somebody, and what became of it."""
+        return Outbox(self._engine, self.name)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -214,6 +214,25 @@ for _many in range(4):
     for _filter in combinations(("monkey", "outcome", "verdict"), _many):
         Index(None, *(places.c[name] for name in ("region", *_filter, "started", "run")))
 
+# The outbox of notifications. ``channel`` names one of simian.yaml; whose secrets are there and never here.
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("number", Number, primary_key=True),
+    Column("key", Name, nullable=False, unique=True),
+    Column("channel", Text, nullable=False),
+    Column("run", Name),
+    Column("event", Name, nullable=False),
+    Column("message", Document, nullable=False),
+    Column("made", Moment, nullable=False),
+    Column("state", Name, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("due", Moment),
+    Column("sent", Moment),
+    Column("error", Text),
+)
+Index(None, notifications.c.state, notifications.c.due)
+
 # The key of the record that each table holds.
 PARTS = {
     "phases": phases,

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from simian_filters.units import parse_duration_s
 
 from simian.probe import Reading, probe
+from simian.secrets import Secret
 
 MOST_BYTES = 1 << 20
 MOST_REDIRECTS = 3
@@ -21,6 +22,10 @@ NO_HEADERS: Mapping[str, str] = {}
 
 
 def _wrong(url: str, within: str | None = None, **_: object) -> Iterator[str]:
+    try:
+        allowed(url)
+    except ValueError as error:
+        yield str(error)
     try:
         if within is not None and not 0 < parse_duration_s(within) <= TIMEOUT_S:
             yield f"within: {within} is wrong; right would be more than nothing and at most {TIMEOUT_S:g}s"
@@ -99,6 +104,15 @@ def allowed(url: str) -> SplitResult:
     if target.username or target.password:
         raise ValueError("an address with a password in it would be shown in reports; leave it out")
     return target
+
+
+def bearer(token: Secret | None) -> dict[str, str]:
+    """The header that a token is sent in; none without one. Raises ValueError, which does not show it."""
+    if token is None:
+        return {}
+    if not (token and token.isascii() and token.isprintable()):
+        raise ValueError("token: what the secret holds cannot go into a header; right would be plain letters, no line")
+    return {"Authorization": f"Bearer {token}"}
 
 
 def _port(target: SplitResult) -> int:

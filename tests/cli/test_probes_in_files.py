@@ -58,8 +58,12 @@ def test_a_run_without_its_secret_is_refused_before_it_begins(
     shop: Program, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.file("simian.yaml", MEMORY + CHECKS + EXPOSURE.replace("9090}", "9090, token: {env: SIMIAN_TEST_COUNTER}}"))
+    guard = "guards: [{alertmanager: http://127.0.0.1:9093, token: {env: SIMIAN_TEST_GUARD}}]\n"
+    shop.file("simian.yaml", (shop.folder / "simian.yaml").read_text() + guard)
     answer = call("gorilla", "--yes")
     assert answer.code == 2
+    told = "guard: alertmanager http://127.0.0.1:9093: the environment variable SIMIAN_TEST_GUARD is not set"
+    assert told in answer.err
     assert "errors in Prometheus: the environment variable SIMIAN_TEST_TOKEN is not set" in answer.err
     assert f"orders: the secret's file {shop.folder}/secrets/db cannot be read" in answer.err
     assert "exposure: the environment variable SIMIAN_TEST_COUNTER is not set" in answer.err
@@ -67,6 +71,7 @@ def test_a_run_without_its_secret_is_refused_before_it_begins(
     shop.file("secrets/db", "hunter2")
     monkeypatch.setenv("SIMIAN_TEST_TOKEN", "hunter2")
     monkeypatch.setenv("SIMIAN_TEST_COUNTER", "hunter2")
+    monkeypatch.setenv("SIMIAN_TEST_GUARD", "hunter2")
     answer = call("gorilla", "--yes")
     assert answer.code == 3, "a world in memory is not run on"
     assert "hunter2" not in answer.err
@@ -78,3 +83,11 @@ def test_the_schemas_know_exposure(of: str, call: Call) -> None:
     found = schema["properties"]["exposure"]
     assert found["anyOf"] == [{"enum": ["required", "assumed"]}, {"type": "object", "minProperties": 1}]
     assert found["default"] == "required"
+
+
+def test_the_schema_knows_every_kind_of_guard(call: Call) -> None:
+    guard = json.loads(call("experiments", "schema", "config").out)["$defs"]["GuardPart"]["properties"]
+    assert set(guard) == {
+        "http", "prometheus", "alertmanager", "file", "command", "expect", "url", "tolerance", "matching", "token",
+        "max_age", "every", "deadline",
+    }  # fmt: skip

@@ -20,6 +20,13 @@ class NoView:
         raise AssertionError(f"a runner that never began has nothing to tell, and told {event}")
 
 
+class NoHerald:
+    """Nobody is told."""
+
+    def hear(self, request: object, event: object) -> None:
+        raise AssertionError(f"a runner that never began has nothing to tell, and told {event}")
+
+
 def test_a_runner_that_dies_before_its_run_begins_is_told_with_where_its_last_words_are(
     shop: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -31,6 +38,6 @@ def test_a_runner_that_dies_before_its_run_begins_is_told_with_where_its_last_wo
     system = load_system(Globals())
     request = RunRequest("r1", "shop", 1, {}, str(system.state.path))
     with pytest.raises(SimianError, match="before the run began, so nothing was touched") as told:
-        start.live(system, request, NoView())  # type: ignore[arg-type]
+        start.live(system, request, NoView(), NoHerald())  # type: ignore[arg-type]
     log = Path(str(told.value).rpartition(" ")[2])
     assert "no_such_module" in log.read_text()

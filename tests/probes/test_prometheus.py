@@ -16,7 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from simian.errors import PluginError, UsageError
-from simian.probe import Reading
+from simian.guards import Guard
+from simian.probe import CheckReading, Reading
 from simian.probes import find_probe
 from simian.probes.host import revealed
 
@@ -272,3 +273,27 @@ def test_a_real_prometheus_tells_what_it_scraped_and_nothing_of_what_is_stale_or
     within_patience(lambda: value("sum(requests_total)"), 50.0)
     site.status = 503  # a target that is gone: its series end at once
     within_patience(lambda: value("sum(requests_total)"), "gave nothing")
+
+
+@pytest.mark.slow
+def test_a_guard_over_a_real_prometheus_is_shut_by_a_number_by_doubt_and_by_silence(
+    site: Site, prometheus: str
+) -> None:
+    site.body = b"errors 0\n"
+
+    def said(query: str) -> str:
+        guard = Guard.of({"prometheus": query, "url": prometheus, "tolerance": "<= 0"})
+        try:
+            value, detail = look(dict(guard.check.probe)).value, ""
+        except PluginError as error:
+            value, detail = None, str(error)
+        return guard.why_not(CheckReading(guard.check.name, time.time(), value, detail=detail))
+
+    within_patience(lambda: said("errors"), "")
+    assert "could not be asked" in said("no_such_errors")
+    assert "gave nothing" in said("no_such_errors")
+    assert "nan" in said("errors / 0")
+    site.body = b"errors 3\n"
+    within_patience(lambda: said("errors"), "guard: errors is 3; right would be <= 0")
+    site.status = 503  # the target is gone, and its series with it
+    within_patience(lambda: "gave nothing" in said("errors"), True)

@@ -1,0 +1,55 @@
+"""What the commands on schedules have in common: the rows, when one is due next, who changed them."""
+
+import getpass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from simian.cli.context import System
+
+if TYPE_CHECKING:
+    from simian.history import Schedules
+
+MOST_LOOKED_AT = 1_000
+SOON_DAYS = 400.0
+
+
+def rows(system: System) -> "Schedules":
+    """The system's schedules. Raises SimianError where they cannot be opened."""
+    from simian.history import open_schedules
+
+    return open_schedules(system.history_place)
+
+
+def local_time(moment: str | None, zone: str) -> str | None:
+    """A moment by the clocks of a zone."""
+    if moment is None:
+        return None
+    return datetime.fromisoformat(moment).astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M %Z")
+
+
+def with_next(system: System, row: dict[str, Any]) -> dict[str, Any]:
+    """The row, with the start of the next run that nothing is known to stand against."""
+    from itertools import islice
+
+    from simian.schedule.preview import coming
+    from simian.schedule.row import Schedule
+    from simian.schedule.when import text_of
+
+    now, calendar = system.clock.now(), system.config.opening_hours()
+    soon = coming([Schedule.from_json(row)], now, now + SOON_DAYS * 86_400.0, calendar=calendar)
+    following = next((one for one in islice(soon, MOST_LOOKED_AT) if not one.closed), None)
+    return {**row, "next": text_of(following.starts) if following else None}
+
+
+def note_change(system: System, store: "Schedules", what: str, name: str) -> None:
+    """A row of the audit."""
+    store.note(round(system.clock.now() * 1e6), user(), "command line", f"schedule {what}", {"name": name})
+
+
+def user() -> str:
+    """Who is at the command line."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""

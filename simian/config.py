@@ -61,6 +61,7 @@ class LimitsPart(Part):
     radius: Radius | None = None
     at_once: int | None = Field(None, ge=1)
     runs_per_day: int | None = Field(None, ge=0)
+    runs_per_week: int | None = Field(None, ge=0)
     never: Annotated[tuple[Name, ...], Many] = ()
 
 

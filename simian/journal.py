@@ -133,6 +133,19 @@ class Journal:
                 (run, at, *owner, json.dumps(request), json.dumps(world)),
             )
 
+    def fence(self, run: str, *, at: float, why: str) -> bool:
+        """Make sure that no run of this name ever begins, as a name begins only once; False: it has already."""
+        values = (run, at, at, 0, "", "{}", "{}", "refused", "unknown", "clean", json.dumps([why]))
+        with self._writing("fence") as db:
+            columns = "run, started, ended, pid, start_time, request, world, outcome, verdict, recovery, reasons, fed"
+            marks = ",".join("?" * len(values))
+            made = db.execute(f"INSERT OR IGNORE INTO runs ({columns}) VALUES ({marks}, 1)", values)
+        return made.rowcount == 1 or self.is_fence(run)
+
+    def is_fence(self, run: str) -> bool:
+        """Whether this row is one that ``fence`` wrote."""
+        return bool(self.run_row(run)["pid"] == 0)
+
     def keep(self, run: str, **facts: object) -> None:
         """Write facts of a run (columns of ``runs``; values other than text and numbers as JSON)."""
         columns = ", ".join(f"{name}=?" for name in facts)

@@ -4,6 +4,7 @@ What guards say comes beside it (``simian.attention``): they are asked again and
 """
 
 import fnmatch
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -65,16 +66,32 @@ def left_open(case: Case) -> list[str]:
 
 
 def too_many(case: Case) -> list[str]:
-    """More runs at once or in a day than the operator allows."""
+    """More runs at once, in a day or in a week than the operator allows."""
     found, now = [], case.world.clock.now()
-    at_once, per_day = case.limits.get("at_once"), case.limits.get("runs_per_day")
-    others = [row["run"] for row in case.journal.unfinished() if row["run"] != case.request.run and not is_dead(row)]
+    at_once = case.limits.get("at_once")
+    others = [row for row in case.journal.unfinished() if row["run"] != case.request.run and not is_dead(row)]
+    names = ", ".join(row["run"] for row in others)
     if at_once is not None and len(others) >= at_once:
-        found.append(f"limits.at_once is {at_once} and run {', '.join(others)} goes on; wait for it or abort it")
-    today = case.journal.injecting_since(now - DAY_S)
-    if per_day is not None and today >= per_day:
-        found.append(f"limits.runs_per_day is {per_day} and {today} runs have injected in the last 24 h")
+        found.append(f"limits.at_once is {at_once} and run {names} goes on; wait for it or abort it")
+    for key, span_s, words in (("runs_per_day", DAY_S, "24 h"), ("runs_per_week", 7 * DAY_S, "7 days")):
+        most, lately = case.limits.get(key), case.journal.injecting_since(now - span_s)
+        if most is not None and lately >= most:
+            found.append(f"limits.{key} is {most} and {lately} runs have injected in the last {words}")
+    if case.request.schedule is not None:
+        found += [_beside(case, row["run"]) for row in others if _reach(row) == case.plan.radius]
     return found
+
+
+def _reach(row: Mapping[str, Any]) -> Radius | None:
+    """How far the plan of a run that goes on reaches; ``None``: it has none yet."""
+    return Radius[json.loads(row["plan"])["radius"].upper()] if row["plan"] else None
+
+
+def _beside(case: Case, run: str) -> str:
+    reach = case.plan.radius.name.lower()
+    return (
+        f"run {run} goes on and reaches a {reach} as this one would; of scheduled runs one at a time does for a radius"
+    )
 
 
 def out_of_reach(case: Case) -> list[str]:

@@ -11,7 +11,7 @@ from simian.fault import fault_from_json
 from simian.journal import Journal
 from simian.recover import MEND
 
-ASKED = ("system", "monkey", "experiment", "hypothesis", "note", "seed", "for_s")
+ASKED = ("system", "monkey", "experiment", "hypothesis", "note", "seed", "for_s", "schedule")
 COUNTS = ("ended", "ok", "failed", "first_failed", "shed")  # of a row of the users' feed
 BY_NAME = ("served", "ways", "latency")
 ANSWERED = ("answered", "unanswered")  # tries of users at gateways

@@ -13,6 +13,7 @@ class RunRequest:
     JSON of ``Check`` and ``AbortCondition``; ``settings`` is the world (secrets by reference); ``limits``,
     ``calendar`` and ``guards`` are those sections of simian.yaml; ``confirmed_plan_hash`` is what a person agreed to.
     ``exposure`` is required, assumed, or the probe of a counter that grows while users are served.
+    ``schedule``: the one whose due time this is.
     ``verify`` names data checks; ``force_headroom``: move users although the saviour lacks room.
     """
 
@@ -44,6 +45,7 @@ class RunRequest:
     plugins: Sequence[str] = ()
     confirmed_plan_hash: str | None = None
     version: str = ""
+    schedule: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The request as data."""

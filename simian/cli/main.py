@@ -36,6 +36,7 @@ COMMANDS = {
     "halt": ("mend", "halt", "End every run now and forbid new ones."),
     "resume": ("mend", "resume", "Allow runs again."),
     "schedule": ("schedule", "app", "Recurring runs: add, list, show, pause, resume, remove, preview."),
+    "serve": ("serve", "serve", "The daemon: starts due runs, watches and recovers them; pages and API."),
     "history": ("history", "history", "Past runs, newest first."),
     "report": ("history", "report", "The report of a run: `last`, a name, or a unique beginning of one."),
 }

@@ -144,24 +144,39 @@ def _marks_in(world: Any, node: str) -> list[str]:
 
 def halt(ctx: typer.Context, reason: Annotated[str, typer.Argument(help="Why; every refusal will say it.")]) -> int:
     """End every run now and forbid new ones until `simian resume`."""
+    system = load_system(ctx.obj)
+    runs = pull_lever(system, reason)
+    left, stuck = end_halted(system, runs)
+    lines = [f"halted: {reason}; {len(runs) - len(left)} runs ended"]
+    lines += [f"goes on: {run}" for run in sorted(left)] + [f"stuck: {line}" for line in stuck]
+    _tell(ctx, {"halted": reason, "ended": [run for run in runs if run not in left], "stuck": stuck}, "\n".join(lines))
+    return STUCK if stuck else UNKNOWN if left else 0
+
+
+def pull_lever(system: System, reason: str) -> list[str]:
+    """Tell every run to end, then forbid new ones; the runs that were told. Raises UsageError without a reason."""
     if not reason.strip():
         raise UsageError("a halt needs a reason, as every refusal will say it; simian halt 'release of the shop'")
-    system = load_system(ctx.obj)
     rows = system.journal().unfinished()
     for row in rows:
-        _runner(row).send(signal.SIGTERM)
+        end_runner(row)
     system.lever.pull(reason)
-    runs = [row["run"] for row in rows]
+    return [row["run"] for row in rows]
+
+
+def end_halted(system: System, runs: Sequence[str]) -> tuple[set[str], list[str]]:
+    """Wait for these runs to end, by force in the end, and put back what they left: those that go on, what is stuck."""
     if not _wait_for_end(system, runs):
         for row in (row for row in system.journal().unfinished() if row["run"] in runs):
             _runner(row).send(signal.SIGKILL)  # its guardian recovers at once
         _wait_for_end(system, runs)
     _, stuck = recover_all(system)
-    left = {row["run"] for row in system.journal().unfinished()} & set(runs)
-    lines = [f"halted: {reason}; {len(rows) - len(left)} runs ended"]
-    lines += [f"goes on: {run}" for run in sorted(left)] + [f"stuck: {line}" for line in stuck]
-    _tell(ctx, {"halted": reason, "ended": [run for run in runs if run not in left], "stuck": stuck}, "\n".join(lines))
-    return STUCK if stuck else UNKNOWN if left else 0
+    return {row["run"] for row in system.journal().unfinished()} & set(runs), stuck
+
+
+def end_runner(row: Mapping[str, Any]) -> None:
+    """Ask the runner of this run to end it with everything undone."""
+    _runner(row).send(signal.SIGTERM)
 
 
 def resume(ctx: typer.Context) -> int:

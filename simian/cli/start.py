@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -215,12 +215,22 @@ def show_plan(plan: Plan, request: RunRequest, settings: Globals) -> None:
     print(f"for {request.for_s:g} s; plan {plan.hash}, topology {plan.topology_hash}; nothing was touched")
 
 
-def live(system: System, request: RunRequest, view: View, herald: Herald) -> None:
-    """Spawn the runner and follow its events to their end; Ctrl-C asks it to stop, and waits until all is undone."""
+def live(
+    system: System,
+    request: RunRequest,
+    view: View,
+    herald: Herald,
+    also: Callable[[IO[bytes]], None] = lambda to_runner: None,
+) -> None:
+    """Spawn the runner and follow its events to their end; Ctrl-C asks it to stop, and waits until all is undone.
+
+    ``also`` gets the runner's stdin once it has its request: a line ``{"reason": …}`` there asks it to stop, too.
+    """
     process = spawn("simian.cli.runner_process", log=system.state.log("runner"), environment=os.environ)
     failed: list[str] = []
     with talk(process) as (to_runner, from_runner):
         ask(to_runner, request)
+        also(to_runner)
         for line in from_runner:
             event = json.loads(line)
             failed += event["reasons"] if event["event"] == "failed" else []

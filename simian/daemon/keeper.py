@@ -155,24 +155,29 @@ class Keeper:
     def _told(self, due: Due) -> None:
         self._tell({"event": "due", **due.to_json()})
 
-    def _start_what_waits(self) -> None:
-        """Ends of our runs, and starts of those that waited for them."""
-        in_hand = self.store.in_hand()
-        for due in [one for one in in_hand if one.daemon == self.me.name and one.state == "started"]:
+    def look_at_ends(self) -> None:
+        """Which of our runs have ended, and how."""
+        for due in [one for one in self.store.in_hand() if one.daemon == self.me.name and one.state == "started"]:
             assert due.run is not None
             if ending := self.starter.ending(due.run):
                 self._now(due, *ending)
+
+    def _start_what_waits(self) -> None:
+        """Starts of those that waited for the end of another."""
+        self.look_at_ends()
+        in_hand = self.store.in_hand()
         for due in [one for one in in_hand if one.daemon == self.me.name and one.state == "claimed"]:
             self._inherit(due)  # the database went away between the claim and the start, or its mark
         for due in [one for one in in_hand if one.daemon == self.me.name and one.state == "queued"]:
             before = [one for one in self.store.in_hand() if one.schedule == due.schedule and one.due < due.due]
-            schedule = self._schedule(due.schedule)
+            schedule = self.schedule(due.schedule)
             if not before and schedule is not None:
                 self._begin(due, schedule)
             elif schedule is None:
                 self._now(due, "skipped", "its schedule was removed")
 
-    def _schedule(self, name: str) -> Schedule | None:
+    def schedule(self, name: str) -> Schedule | None:
+        """The one of this name, as it was read last."""
         watched = self._watched.get(name)
         return watched.schedule if watched else None
 
@@ -210,7 +215,7 @@ class Keeper:
 
     def _again(self, due: Due) -> None:
         """It was claimed, did not begin, and never will under that name."""
-        schedule, now = self._schedule(due.schedule), self.clock.now()
+        schedule, now = self.schedule(due.schedule), self.clock.now()
         why = "the daemon that had claimed it died before the run began"
         fate = fates(schedule, due.due / 1e6 - 1e-6, now, self._calendar) if schedule else []
         mine = next((one for one in fate if _us(one.due) == due.due), None)

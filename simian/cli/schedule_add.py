@@ -3,6 +3,7 @@
 import inspect
 import secrets
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -52,7 +53,7 @@ class Targets(Group):
         settings = ctx.obj or Globals()
         monkeys = found_monkeys(settings).monkeys
         own = parameters(monkeys[cmd_name]) if cmd_name in monkeys else []
-        what = {"monkey": cmd_name} if cmd_name in monkeys else {"experiment": cmd_name}
+        what = {"monkey": cmd_name} if cmd_name in monkeys else {"experiment": _experiment(cmd_name)}
         text = split_doc(monkeys[cmd_name].doc)[0] if own or cmd_name in monkeys else f"Schedule experiment {cmd_name}."
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(cmd_name)(_function(what, own, text, settings))
@@ -123,10 +124,15 @@ def made(what: dict[str, Any], given: Mapping[str, Any], calendar: Any, names: s
     )  # fmt: skip
 
 
+def _experiment(wanted: str) -> str:
+    """A file's whole path, as the daemon has another working folder; else the name as it is."""
+    return str(Path(wanted).absolute()) if Path(wanted).is_file() else wanted
+
+
 def _name(wanted: str | None, what: dict[str, Any], names: set[str]) -> str:
     if wanted is not None:
         if not wanted.strip() or len(wanted) > 200 or "\0" in wanted:
             raise UsageError(f"--name {wanted!r:.80} is no name; right would be a few words")
         return wanted
-    base = str(what.get("monkey") or what.get("experiment"))
+    base = what.get("monkey") or Path(str(what.get("experiment"))).stem
     return next(name for n in range(1, len(names) + 2) if (name := f"{base}-{n}") not in names)

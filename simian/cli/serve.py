@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from queue import Empty, SimpleQueue
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, NoReturn
 
 import typer
 
@@ -54,7 +54,7 @@ def serve(
         daemon = Service(system)
         given = {"host": host, "port": port, "read_needs_token": read_needs_token,
                  "allowed_hosts": list(allow_host or ()), "base_url": base_url}  # fmt: skip
-        return daemon.run(given if web else None)
+        daemon.run(given if web else None)
 
 
 @contextlib.contextmanager
@@ -111,8 +111,8 @@ class Service:
         self._stopping, self._recovered = "", 0.0
         self._recovering = threading.Lock()
 
-    def run(self, web: Mapping[str, Any] | None) -> int:
-        """Until a signal says to stop. Returns the exit code."""
+    def run(self, web: Mapping[str, Any] | None) -> NoReturn:
+        """Until a signal says to stop; leaves with the exit code."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop)
         for line in reconcile(self.store, self.system.config.declared(self.system.clock.now())):
@@ -127,7 +127,7 @@ class Service:
         self.alarm.start()
         self.log("info", "serving", system=self.system.name, pid=os.getpid())
         self._loop(pages)
-        return self._end(desk, pages)
+        self._end(desk, pages)
 
     def _pages(self, given: Mapping[str, Any]) -> Web:
         settings = {
@@ -199,7 +199,7 @@ class Service:
         self._stopping = signal.Signals(number).name
         self._bell.put("")
 
-    def _end(self, desk: Desk, pages: Web | None) -> int:
+    def _end(self, desk: Desk, pages: Web | None) -> NoReturn:
         """All runs undone, within a bound."""
         self.alarm.stop()
         self.log("info", "stopping", why=self._stopping)
@@ -219,4 +219,5 @@ class Service:
         for run in left:
             self.log("error", "a run goes on undoing; its guardian sees to it", run=run)
         self.log("info", "stopped")
-        return UNKNOWN if left else 0
+        sys.stdout.flush()
+        os._exit(UNKNOWN if left else 0)  # threads that wait for a driver or a client are not waited for

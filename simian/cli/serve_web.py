@@ -12,7 +12,7 @@ from simian.cli.context import System
 from simian.cli.spawn import pipes, spawn
 from simian.errors import SimianError
 
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "TMPDIR")
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "TMPDIR")
 TOKEN = "token"
 PREFIXES = ("PYTHON", "PG")
 
@@ -41,7 +41,7 @@ class Web:
 
     def start(self) -> str:
         """Start it; its address. Raises SimianError with what it said when it cannot serve."""
-        kept = {k: v for k, v in os.environ.items() if k in PASSED_ON or k.startswith(PREFIXES)}
+        kept = {k: v for k, v in os.environ.items() if k in KEPT or k.startswith(PREFIXES)}
         self._process = spawn("simian.web", log=self._system.state.log("web"), environment=kept)
         to, of = pipes(self._process)
         to.write(json.dumps(self._settings).encode() + b"\n")

@@ -178,12 +178,12 @@ def test_a_guard_that_turns_bad_in_the_baseline_ends_the_run_before_anything_is_
 
 def test_no_guard_stops_the_undo() -> None:
     """It turns bad while things are put back: the run has done what it was to do."""
-    word = Word()
-    record, _ = live({FILE_NAME: word}, [FILE])
+    word, often = Word(), [{**FILE, "every_s": 0.5}]
+    record, _ = live({FILE_NAME: word}, often)
     recover = next(phase for phase in record["phases"] if phase["phase"] == "recover")
     first = record["readings"][0]["at"]
     late = Word(until_s=to_us(recover["started"]) / 1e6 - first + 0.001)
-    record, as_before = live({FILE_NAME: late}, [FILE])
+    record, as_before = live({FILE_NAME: late}, often)
     assert (record["outcome"], record["verdict"]) == ("completed", "held"), record["reasons"]
     assert [one for one in record["readings"] if one["value"] == 0.0], "it did say no"
     assert as_before

@@ -56,7 +56,7 @@ class Outbox:
         here = postgresql if self._engine.dialect.name == "postgresql" else sqlite
         insert = here.insert(notifications).values(rows).on_conflict_do_nothing(index_elements=["key"])
         with told(self._name, "written"), self._engine.execution_options(**WRITES).begin() as connection:
-            return connection.execute(insert).rowcount
+            return len(connection.execute(insert.returning(_row.key)).all())  # not every engine counts rows
 
     def take(self, now_s: float, lease_s: float, most: int = 20) -> list[Notification]:
         """Those that are due, oldest first; for ``lease_s`` from now on they are the caller's alone."""

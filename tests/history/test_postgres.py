@@ -9,6 +9,7 @@ from simian.history import open_history
 
 from ..postgres import Postgres, postgres
 from ..report import records
+from .test_outbox import NOW_S, note
 from .test_pages import newest_first, pages
 from .test_store import ODD_VALUES, through_json
 
@@ -67,3 +68,16 @@ def test_a_postgresql_database_of_something_else_is_left_alone(address: str) -> 
         other.execute("CREATE TABLE orders (a int)")
     with pytest.raises(HistoryError, match=r"something else.*orders"):
         open_history(address)
+
+
+def test_the_outbox_on_postgresql_gives_each_to_one_and_again_to_another_when_that_one_died(address: str) -> None:
+    with open_history(address) as one, open_history(address) as other:
+        assert one.outbox.add([note("a"), note("b")], NOW_S) == 2
+        assert other.outbox.add([note("a"), note("c")], NOW_S) == 1
+        assert [each.key for each in one.outbox.take(NOW_S, 15.0, most=2)] == ["a", "b"]
+        assert [each.key for each in other.outbox.take(NOW_S, 15.0)] == ["c"]
+        one.outbox.sent("a", NOW_S + 1)
+        one.outbox.failed("b", "answered 410")
+        assert other.outbox.next_due_s() == NOW_S + 15
+        [again] = other.outbox.take(NOW_S + 15, 15.0)
+        assert (again.key, again.tries, again.message) == ("c", 2, note("c").message)

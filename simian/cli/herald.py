@@ -67,6 +67,22 @@ class Herald:
                 if any(phase["phase"] == "baseline" for phase in record["phases"]):
                     self._tell(ended(record))
 
+    def hear_due(self, due: Mapping[str, Any]) -> None:
+        """What became of a due time, as in docs/wire.md: who listens is told of what did not run."""
+        from simian.notify import missed, refused
+
+        about = {"system": self._system.name, "schedule": due["schedule"], "due": due["due"]}
+        if self._channels and due["state"] == "missed":
+            self._tell(missed(**about, reason=due["reason"]))
+        elif self._channels and due["state"] in ("refused", "failed"):
+            self._tell(refused(**about, reasons=[due["reason"]]))
+
+    def again(self) -> None:
+        """Have what was not sent yet tried again, by a process that nobody waits for."""
+        if self._channels:
+            with self._told():
+                self._send()
+
     def _tell(self, event: "Event") -> None:
         with self._told():
             self._spool.put(event)

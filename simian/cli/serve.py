@@ -16,6 +16,7 @@ import typer
 
 from simian import __version__
 from simian.cli.context import System, load_system
+from simian.cli.herald import Herald
 from simian.cli.mend import recover_all
 from simian.cli.serve_answers import Answers
 from simian.cli.serve_runs import Runs
@@ -33,6 +34,7 @@ from simian.verdict import UNKNOWN
 TICK_S = 5.0  # alarms may be late or lost, clocks may jump, rows may change: look this often in any case
 BRISK_S = 1.0  # while runs go on, whose ends nobody announces
 RECOVER_EVERY_S = 30.0
+TELL_AGAIN_EVERY_S = 120.0
 STOP_LIMIT_S = 90.0
 SOCKET = "serve.sock"
 
@@ -96,7 +98,7 @@ class Service:
         self.system, self.news, self.log = system, News(), Log(sys.stderr, system)
         self.me = Daemon.me(system.state.path)
         self.store = open_schedules(system.history_place)
-        self.runs = Runs(system, self.news)
+        self.runs, self.herald = Runs(system, self.news), Herald(system)
         self.keeper = Keeper(
             self.store,
             self.runs,
@@ -108,7 +110,7 @@ class Service:
         )
         self._bell: SimpleQueue[str] = SimpleQueue()
         self.alarm = Alarm(self._bell.put)
-        self._stopping, self._recovered = "", 0.0
+        self._stopping, self._recovered, self._told_again = "", 0.0, system.clock.elapsed()
         self._recovering = threading.Lock()
 
     def run(self, web: Mapping[str, Any] | None) -> NoReturn:
@@ -148,7 +150,7 @@ class Service:
             self._set_alarms()
             if pages is not None and (why := pages.again()):
                 self.log("error", "the web process had ended; it is started anew", why=why)
-            self._recover_now_and_then()
+            self._now_and_then()
             with contextlib.suppress(Empty):
                 self._bell.get(timeout=BRISK_S if self.runs.going_on() else TICK_S)
 
@@ -170,6 +172,7 @@ class Service:
     def _told(self, event: Mapping[str, Any]) -> None:
         kind = event["state"] if event["state"] in ("missed", "skipped") else "due"
         self.news.tell(iso(self.system.clock.now()) or "", event.get("run"), {**event, "event": kind})
+        self.herald.hear_due(event)
         self.log("info", "due", **{key: event[key] for key in ("schedule", "due", "state", "reason", "run")})
 
     # --- what was left behind
@@ -187,11 +190,15 @@ class Service:
         for line in [*stuck, *problems]:
             self.log("error", "stuck, or not recovered", why=line)
 
-    def _recover_now_and_then(self) -> None:
-        """In a thread of its own: a driver may hang, and what is due does not wait for it."""
-        if self.system.clock.elapsed() - self._recovered >= RECOVER_EVERY_S and not self._recovering.locked():
-            self._recovered = self.system.clock.elapsed()
+    def _now_and_then(self) -> None:
+        """What has no time of its own. Recovery has a thread, as a driver may hang and what is due must not wait."""
+        now = self.system.clock.elapsed()
+        if now - self._recovered >= RECOVER_EVERY_S and not self._recovering.locked():
+            self._recovered = now
             threading.Thread(target=self._recover, daemon=True).start()
+        if now - self._told_again >= TELL_AGAIN_EVERY_S:
+            self._told_again = now
+            self.herald.again()
 
     # --- the end
 

@@ -2,16 +2,19 @@
 
 import base64
 import hashlib
+import re
 from functools import cache
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from simian.report.blocks import Block, Picture
+from simian.report.clean import no_formula
 from simian.report.story import Story
 from simian.report.svg import TEMPLATES, style
 
 _COLUMNS = 96
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|min|h)(?!\w))")
 _MOODS = {
     "held": "good", "undone": "good", "better": "good", "still": "doubt", "unknown": "doubt", "refused": "doubt",
     "broken": "bad", "stuck": "bad", "doubtful": "bad", "worse": "bad", "crashed": "bad", "aborted": "doubt",
@@ -39,7 +42,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.filters |= {"kind": _kind, "mood": _mood, "svg": _svg, "lines": _lines}
+    made.filters |= {"kind": _kind, "mood": _mood, "svg": _svg, "lines": _lines, "cell": _cell}
     return made
 
 
@@ -49,6 +52,11 @@ def _leads(block: Block) -> bool:
 
 def _kind(block: Block) -> str:
     return type(block).__name__.lower()
+
+
+def _cell(cell: str) -> str:
+    """No formula, and no number apart from its unit."""
+    return _UNIT.sub("\u00a0", no_formula(cell))
 
 
 def _mood(cell: str) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from simian.report.blocks import Block, Bullets, Chart, Commands, Grid, Paragraph, Picture
+from simian.report.clean import no_formula
 from simian.report.story import Story
 
 _PICTURE_COLUMNS = 100
@@ -107,7 +108,7 @@ def _code(lines: list[str]) -> Iterator[str]:
 def _grid(grid: Grid) -> Iterator[str]:
     yield _row(grid.head)
     yield _row("---:" if column in grid.right else "---" for column in range(len(grid.head)))
-    yield from (_row(escaped(cell) for cell in row) for row in grid.rows)
+    yield from (_row(escaped(no_formula(cell)) for cell in row) for row in grid.rows)
 
 
 def _row(cells: Iterable[str]) -> str:

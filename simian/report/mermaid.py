@@ -10,6 +10,7 @@ from simian.report.plot import Plot, Series, Value, scale_of
 from simian.report.words import clock_time
 
 MOST_POINTS = 60
+MOST_UNKNOWN = 0.1
 _HARM = "#f6cfd2"
 _COLOURS = {  # of a look, and the square that is nearest to it
     "r0": ("#0067b8", "🟦"), "r1": ("#e08a1e", "🟧"), "r2": ("#2da44e", "🟩"), "r3": ("#8a3fa0", "🟪"),
@@ -43,13 +44,21 @@ def mermaid(plot: Plot) -> list[str]:
 
 def key(plot: Plot) -> list[str]:
     """What each colour stands for, in the order of the lines."""
-    names = [f"{_COLOURS[each.look][1]} {each.name}" for each in _shown(plot)]
+    shown = _shown(plot)
+    names = [f"{_COLOURS[each.look][1]} {each.name}" for each in shown]
+    names += [
+        f"not drawn here, as parts of it are not known: {each.name}" for each in _wanted(plot) if each not in shown
+    ]
     return [*names, "shaded: faults in place"] if plot.harm else names
 
 
+def _wanted(plot: Plot) -> list[Series]:
+    return [each for each in plot.series if each.look != "retried"]
+
+
 def _shown(plot: Plot) -> list[Series]:
-    """A line has no gaps here: what was measured for a part of the time only is left out."""
-    return [each for each in plot.series if each.look != "retried" and None not in each.values]
+    """A line has no gaps here: of what is not known for more than a tenth of the time there is none."""
+    return [each for each in _wanted(plot) if each.values.count(None) <= len(each.values) * MOST_UNKNOWN]
 
 
 def _bars(plot: Plot, top: float) -> list[float]:
@@ -61,7 +70,13 @@ def _bars(plot: Plot, top: float) -> list[float]:
 
 
 def _whole(values: Sequence[Value]) -> list[float]:
-    return [value for value in values if value is not None]
+    """Where nothing is known, what was known last, or first."""
+    known = [value for value in values if value is not None]
+    whole, last = [], known[0] if known else 0.0
+    for value in values:
+        last = last if value is None else value
+        whole.append(last)
+    return whole
 
 
 def _numbers(values: Sequence[float], times: float) -> str:

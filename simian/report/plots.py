@@ -55,7 +55,7 @@ def traffic_plot(run: Run, columns: int) -> Plot:
         about=_about_traffic(run, served),
         unit="rate",
         axis=axis,
-        series=[*_before(run, axis), *every, *served, *hurt],
+        series=[*every, *_before(run, axis), *served, *hurt],
         notes=[told_before(run)],
         **_over(run),
     )
@@ -73,9 +73,14 @@ def _before(run: Run, axis: Axis) -> list[Series]:
     first = min(second.at for second in before.traffic)
     last = max(second.at + second.seconds for second in before.traffic)
     rates = axis.rates(before.traffic, _all_served)
-    moments = [axis.start + (column + 0.5) * axis.step for column in range(axis.columns)]
-    known = [rate if first <= at < last else None for at, rate in zip(moments, rates, strict=True)]
+    known = [rate if _covers(axis, column, first, last) else None for column, rate in enumerate(rates)]
     return [Series("all regions, a week before", known, "week")]
+
+
+def _covers(axis: Axis, column: int, first: float, last: float) -> bool:
+    """Whether the whole of a column lies between these; a twentieth of a second is nobody's fault."""
+    begins = axis.start + column * axis.step
+    return first <= begins + 0.05 and min(begins + axis.step, axis.end) <= last + 0.05
 
 
 def _about_traffic(run: Run, served: Sequence[Series]) -> str:

@@ -148,7 +148,7 @@ def digest(told: Week) -> Story:
 def _word(told: Week) -> tuple[str, Tone]:
     if told.worse:
         return "WORSE", "bad"
-    if any(run.recovery == "stuck" for run in told.runs):
+    if _stuck(told):
         return "STUCK", "bad"
     if told.ended("broken"):
         return "BROKEN", "bad"
@@ -162,6 +162,16 @@ def _headline(told: Week) -> str:
         return "Nothing was run this week, so nothing was learned."
     if told.worse:
         return f"{listed([turn.kind for turn in told.worse])} held before and broke this week."
+    if _stuck(told):
+        return f"Not everything was put back in {listed(_stuck(told))}: see 'simian recover'."
+    return _judged(told)
+
+
+def _stuck(told: Week) -> list[str]:
+    return [run.run for run in told.runs if run.recovery == "stuck"]
+
+
+def _judged(told: Week) -> str:
     judged, held = len(told.ended("held")) + len(told.ended("broken")), len(told.ended("held"))
     if not judged:
         return f"{count(len(told.runs), 'run')}, and none of them could be judged."
@@ -175,9 +185,10 @@ def _rest(told: Week) -> str:
     found = []
     if told.better:
         found.append(f"{listed([turn.kind for turn in told.better])} had broken before and held this week.")
-    stuck = [run.run for run in told.runs if run.recovery == "stuck"]
-    if stuck:
-        found.append(f"Not everything was put back in {listed(stuck)}: see 'simian recover'.")
+    if told.worse and _stuck(told):
+        found.append(f"Not everything was put back in {listed(_stuck(told))}: see 'simian recover'.")
+    if not told.worse and _stuck(told):
+        found.append(_judged(told))
     homes = _spent(told)
     if any(one.failed for one in homes):
         shares = [f"{one.home} {percent(one.share)}" for one in homes if one.failed]

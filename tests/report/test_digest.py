@@ -63,7 +63,10 @@ ENDS = [
     (of(past("a", "chaos", 1, "broken")), "BROKEN 0 of 1 judged run held; what broke had broken before or was new."),
     (of(past("a", "chaos", 1, "broken"), known=[before("chaos", "broken")]), "BROKEN 0 of 1 judged run held"),
     (of(past("a", "chaos", 1, "broken"), known=[before("chaos", "held")]), "WORSE chaos held before and broke"),
-    (of(past("a", "chaos", 1, recovery="stuck")), "STUCK In the one run that was judged"),
+    (
+        of(past("a", "chaos", 1, recovery="stuck")),
+        "STUCK Not everything was put back in a: see 'simian recover'. In the one run that was judged",
+    ),
 ]
 
 

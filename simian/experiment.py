@@ -128,7 +128,7 @@ def load_experiment(
         yield from _fault_problems(data)
         yield from _monkey_problems(data, monkeys)
 
-    document = load_yaml(file := _file(wanted))
+    document = load_yaml(file := experiment_file(wanted))
     anchor(document.data, file.absolute().parent, plugins)
     return validated(document, Experiment, further)
 
@@ -168,7 +168,8 @@ def find_experiments() -> dict[str, FilePath]:
     return {path.stem: path for path in sorted(files)}
 
 
-def _file(wanted: str | FilePath) -> FilePath:
+def experiment_file(wanted: str | FilePath) -> FilePath:
+    """An experiment's file: the one named, or of one that comes with simian, by name or title. Raises UsageError."""
     path = FilePath(wanted)
     if isinstance(wanted, FilePath) or path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         return path
@@ -177,7 +178,17 @@ def _file(wanted: str | FilePath) -> FilePath:
         return shipped[str(wanted)]
     if path.exists():
         return path
+    titled = [file for file in shipped.values() if _title(file) == str(wanted)]
+    if titled:
+        return titled[0]
     raise UsageError(f"no experiment is called {str(wanted)!r:.80}; {nearest(str(wanted), shipped)}; or name a file")
+
+
+def _title(file: FilePath) -> str:
+    """What an experiment calls itself, as reports name it: its first line says so. Empty: none of ours."""
+    with file.open(encoding="utf-8") as lines:
+        key, _, title = next(lines, "").partition(":")
+    return title.strip() if key == "experiment" else ""
 
 
 def experiment_schema() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from simian.fault import fault_from_json
 from simian.journal import Journal
 from simian.recover import MEND
 
-ASKED = ("system", "monkey", "experiment", "hypothesis", "note", "seed", "for_s", "schedule")
+ASKED = ("system", "monkey", "experiment", "experiment_file", "hypothesis", "note", "seed", "for_s", "schedule")
 COUNTS = ("ended", "ok", "failed", "first_failed", "shed")  # of a row of the users' feed
 BY_NAME = ("served", "ways", "latency")
 ANSWERED = ("answered", "unanswered")  # tries of users at gateways
@@ -54,7 +54,7 @@ def record_of(journal: Journal, run: str) -> dict[str, Any]:
             {"phase": p["phase"], "started": iso(p["started"]), "ended": iso(p["ended"])} for p in journal.phases(run)
         ],
         "faults": [_fault(fault) for fault in journal.fault_rows(run)],
-        "steady_state": [{key: value for key, value in c.items() if key not in ("where", "hint")} for c in checks],
+        "steady_state": [_check(check, _of_users(request)) for check in checks],
         "weaknesses": [_weakness(check) for check in checks if check["verdict"] == "broken"],
         "figures": figures,
         **_observed(journal.observations(run), figures.get("regions") or {}),
@@ -83,6 +83,21 @@ def _fault(row: Mapping[str, Any]) -> dict[str, Any]:
         "error": row["error"],
         "mend": MEND if row["state"] == "stuck" else None,
         "fields": fault.to_json(),
+    }
+
+
+def _check(check: Mapping[str, Any], of_users: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    told = {key: value for key, value in check.items() if key not in ("where", "hint")}
+    return {**told, **of_users.get(str(check["check"]), {})}
+
+
+def _of_users(request: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """By check: which of the users' numbers it judged, and of whom; so that a picture can be drawn of it."""
+    probes = {check["name"]: check["probe"] for check in request.get("checks") or ()}
+    return {
+        name: {key: probe[key] for key in ("users", "kind", "home", "region") if key in probe}
+        for name, probe in probes.items()
+        if "users" in probe
     }
 
 

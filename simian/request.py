@@ -14,6 +14,7 @@ class RunRequest:
     ``calendar`` and ``guards`` are those sections of simian.yaml; ``confirmed_plan_hash`` is what a person agreed to.
     ``exposure`` is required, assumed, or the probe of a counter that grows while users are served.
     ``schedule``: the one whose due time this is.
+    ``experiment_file`` is where its experiment was read from, so that it can be replayed.
     ``verify`` names data checks; ``force_headroom``: move users although the saviour lacks room.
     """
 
@@ -26,6 +27,7 @@ class RunRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     stages: Sequence[Mapping[str, Any]] = ()
     experiment: str | None = None
+    experiment_file: str | None = None
     hypothesis: str | None = None
     radius: str = "system"
     for_s: float = 30.0

@@ -1,14 +1,12 @@
-"""``simian history`` and ``simian report``."""
+"""``simian history``."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from simian.cli.context import System, load_system, system_looked_back_on
+from simian.cli.context import System, system_looked_back_on
 from simian.cli.output import print_json, print_table
-from simian.errors import UsageError
 
 Text = Annotated[str | None, typer.Option()]
 COLUMNS = ("run", "monkey", "started", "outcome", "verdict", "recovery", "seed")
@@ -41,7 +39,7 @@ def history(
     from simian.history import read_page
 
     system = system_looked_back_on(ctx.obj)
-    problems = _fed(system)
+    problems = fed(system)
     rows, following = read_page(
         system.history_place,
         monkey=monkey,
@@ -62,7 +60,7 @@ def history(
     return 0
 
 
-def _fed(system: System) -> list[str]:
+def fed(system: System) -> list[str]:
     """Runs whose command died are closed and brought into the history by the next command that looks."""
     if system.journal().unfinished():
         from simian.guardian import close_harmless
@@ -73,29 +71,3 @@ def _fed(system: System) -> list[str]:
     from simian.cli.herald import tell_of_ended_runs
 
     return [*tell_of_ended_runs(system), *system.feed_history()]
-
-
-def report(
-    ctx: typer.Context,
-    run: Annotated[str, typer.Argument(help="A run, a unique beginning of one, or `last`.")] = "last",
-    format: Annotated[str | None, typer.Option("--format", help="text, md or json.")] = None,
-    output: Annotated[str | None, typer.Option("-o", "--output", help="Write to this file (.txt, .md, .json).")] = None,
-) -> int:
-    """The report of a run: `last`, a name, or a unique beginning of one."""
-    from simian.cli.show import check_format, check_report, tell, write_report
-
-    wanted = check_format(format) if format else None
-    if ctx.obj.json and output is None and format not in (None, "json"):
-        raise UsageError(f"--json and --format {format} contradict each other; give one of them")
-    if output is not None:
-        check_report(Path(output), wanted)
-    system = load_system(ctx.obj)
-    _fed(system)
-    record = system.history().get(run)
-    if output is None:
-        tell(record, wanted or ("json" if ctx.obj.json else "text"))
-        return 0
-    write_report(record, Path(output), wanted)
-    if ctx.obj.json:
-        print_json({"written": output})
-    return 0

@@ -38,7 +38,9 @@ COMMANDS = {
     "schedule": ("schedule", "app", "Recurring runs: add, list, show, pause, resume, remove, preview."),
     "serve": ("serve", "serve", "The daemon: starts due runs, watches and recovers them; pages and API."),
     "history": ("history", "history", "Past runs, newest first."),
-    "report": ("history", "report", "The report of a run: `last`, a name, or a unique beginning of one."),
+    "report": ("report", "report", "The report of a run: `last`, a name, or a unique beginning of one; or --week."),
+    "compare": ("report", "compare", "What changed from one run to another."),
+    "replay": ("replay", "replay", "Run the same again: monkey or experiment, options and seed as in a past run."),
 }
 MONKEYS = "A one-off run: simian chaos, gorilla, kong, split-brain, latency, and your own; see simian monkeys."
 EPILOG = "Everywhere: --config FILE, --json, -q, -v. A monkey's own options: simian MONKEY --help."

@@ -65,7 +65,9 @@ RUN_OPTIONS = [
     option("plan", "--plan", bool, False, "Print the plan; touch nothing."),
     option("leashed", "--leashed", bool, False, "Go as far as the baseline; record what would have been done."),
     option("note", "--note", str, "", "A note kept with the run."),
-    option("report", "--report", str | None, None, "Write the report to this file (.txt, .md, .json)."),
+    option(
+        "report", "--report", str | None, None, "Write the report to this file (.txt, .md, .json, .xml: JUnit, .html)."
+    ),
     option("yes", "--yes", bool, False, "Do not ask before a run that reaches a region or more."),
     option("force_headroom", "--force-headroom", bool, False, "Move users although the saviour lacks head-room."),
     option("no_progress", "--no-progress", bool, False, "No live view."),

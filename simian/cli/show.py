@@ -3,9 +3,8 @@
 import os
 import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from simian.cli.globals import Globals
 from simian.cli.live import View, open_view
@@ -13,7 +12,16 @@ from simian.cli.options import RunOptions
 from simian.clock import SystemClock
 from simian.errors import UsageError
 
-FORMATS = {".txt": "text", ".md": "md", ".json": "json"}
+FORMATS = {".txt": "text", ".md": "md", ".json": "json", ".xml": "junit", ".html": "html"}
+SUMMARY = "GITHUB_STEP_SUMMARY"  # the file whose Markdown GitHub shows on the page of a job
+
+
+class Made(Protocol):
+    """A report that can be had in any format; raises UsageError for one that it does not have."""
+
+    def __call__(self, format: str, *, width: int = 100, colour: bool = False) -> str:
+        """The whole text. ``width`` and ``colour`` are for text."""
+        ...
 
 
 def view_for(settings: Globals, options: RunOptions) -> View:
@@ -32,10 +40,9 @@ def report_format(path: Path) -> str:
 
 def check_format(wanted: str) -> str:
     """The format, if there is one of that name. Raises UsageError."""
-    from simian.report import FORMATS
-
-    if wanted not in FORMATS:
-        raise UsageError(f"{wanted!r} is no format of a report in this version; there are: {', '.join(FORMATS)}")
+    if wanted not in FORMATS.values():
+        there = ", ".join(FORMATS.values())
+        raise UsageError(f"{wanted!r} is no format of a report in this version; there are: {there}")
     return wanted
 
 
@@ -47,22 +54,31 @@ def check_report(path: Path, format: str | None = None) -> None:
         raise UsageError(f"the report cannot be written to {path}: {path.parent} is no folder that can be written to")
 
 
-def write_report(record: Mapping[str, Any], path: Path, format: str | None = None) -> None:
-    """Write the report, whole or not at all; without a format, in the one that its name asks for. Raises UsageError."""
-    from simian.report import render
-
-    text = render(record, format or report_format(path))
+def write_report(made: Made, path: Path, format: str | None = None) -> None:
+    """Write what ``made`` gives, whole or not at all; without a format, that of the file's name. Raises UsageError."""
+    text = made(format or report_format(path))
     new = path.with_name(f".{path.name}.new")
     try:
-        new.write_text(text if text.endswith("\n") else text + "\n")
+        new.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
         new.replace(path)
     except OSError as error:
         raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from error
 
 
-def tell(record: Mapping[str, Any], format: str) -> None:
+def tell(made: Made, format: str) -> None:
     """Print the report, as wide as the terminal."""
-    from simian.report import render
-
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    print(render(record, format, width=shutil.get_terminal_size((100, 24)).columns, colour=colour), end="")
+    print(made(format, width=shutil.get_terminal_size((100, 24)).columns, colour=colour), end="")
+
+
+def add_to_summary(made: Made) -> str:
+    """Add the Markdown to GitHub's summary of this job, where there is one; returns what went wrong, if anything."""
+    place = os.environ.get(SUMMARY)
+    if not place:
+        return ""
+    try:
+        with open(place, "a", encoding="utf-8") as summary:
+            summary.write(made("md") + "\n")
+    except OSError as error:
+        return f"the job's summary cannot be written to {place} ({SUMMARY}): {error.strerror}"
+    return ""

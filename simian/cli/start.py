@@ -17,7 +17,8 @@ from simian.cli.globals import Globals
 from simian.cli.herald import Herald
 from simian.cli.live import View
 from simian.cli.options import RunOptions
-from simian.cli.show import check_report, tell, view_for, write_report
+from simian.cli.report import of_ended_run
+from simian.cli.show import Made, add_to_summary, check_report, tell, view_for, write_report
 from simian.cli.spawn import spawn, talk
 from simian.errors import JournalError, Refused, SimianError, UsageError
 from simian.fault import fault_from_words
@@ -63,18 +64,20 @@ def monkey_request(system: System, name: str, given: Mapping[str, Any], options:
     return request_of(system, options, monkey=name, options_of=chosen)
 
 
-def experiment_request(system: System, wanted: str, options: RunOptions) -> RunRequest:
+def experiment_request(system: System, wanted: str | Path, options: RunOptions) -> RunRequest:
     """The request of one run of an experiment, by file or name. Raises UsageError with every problem."""
-    from simian.experiment import load_experiment
+    from simian.experiment import experiment_file, load_experiment
 
+    file = experiment_file(wanted)
     experiment = load_experiment(
-        wanted,
+        file,
         plugins=system.config.plugins,
         monkeys=system.monkeys().monkeys,
         checks=[check.check for check in system.config.steady_state],
     )
     request = request_of(system, options, monkey=experiment.monkey, options_of=experiment.options)
-    return replace(request, **experiment.for_request(request.checks, options.for_s))
+    told = experiment.for_request(request.checks, options.for_s)
+    return replace(request, **told, experiment_file=str(file.absolute()))
 
 
 def request_for(system: System, schedule: "Schedule", seed: int) -> RunRequest:
@@ -114,11 +117,19 @@ def request_of(system: System, options: RunOptions, *, monkey: str | None, optio
     )
 
 
-def start(system: System, request: RunRequest, options: RunOptions, settings: Globals) -> int:
-    """From the request to the exit code."""
+Look = Callable[[RunRequest, Plan], None]  # raises Refused where this is not what was meant
+
+
+def anything(request: RunRequest, plan: Plan) -> None:
+    """Whatever the plan is, it is meant."""
+
+
+def start(system: System, request: RunRequest, options: RunOptions, settings: Globals, look: Look = anything) -> int:
+    """From the request to the exit code. ``look`` sees the plan before anything is touched."""
     if options.report:
         check_report(Path(options.report))
     request, plan = planned(system, request)
+    look(request, plan)
     if options.plan:
         show_plan(plan, request, settings)
         return 0
@@ -136,7 +147,7 @@ def start(system: System, request: RunRequest, options: RunOptions, settings: Gl
     herald.tell_ends()
     for problem in [*herald.problems, *system.feed_history()]:
         print(f"warning: {problem}", file=sys.stderr)
-    tell_all(record, options, settings)
+    tell_all(of_ended_run(system, record), options, settings)
     return exit_code(record["outcome"], record["verdict"], record["recovery"], leashed=request.leashed)
 
 
@@ -283,14 +294,17 @@ def wait_for_guardian(system: System, run: str) -> None:
         close_harmless(system.journal(), system.clock)
 
 
-def tell_all(record: Mapping[str, Any], options: RunOptions, settings: Globals) -> None:
-    """The story on stdout (or the one JSON document), and the report's file."""
+def tell_all(made: Made, options: RunOptions, settings: Globals) -> None:
+    """The story on stdout (or the one JSON document), the report's file, and the summary of GitHub's job."""
+    problems = [add_to_summary(made)]
     if options.report:
         try:
-            write_report(record, Path(options.report))
+            write_report(made, Path(options.report))
         except UsageError as error:  # the run is over: its exit code must still say how it went
-            print(f"warning: {error}", file=sys.stderr)
+            problems.append(str(error))
+    for problem in filter(None, problems):
+        print(f"warning: {problem}", file=sys.stderr)
     if settings.json:
-        tell(record, "json")
+        tell(made, "json")
     elif not settings.quiet:
-        tell(record, "text")
+        tell(made, "text")

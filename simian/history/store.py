@@ -16,6 +16,7 @@ from simian.history.page import Page, Record, Wanted, query
 from simian.history.rollups import Rate, Worse, count_in, count_out, rates, regions_of, worse
 from simian.history.rows import Shape
 from simian.history.tables import PARTS, runs
+from simian.history.weeks import traffic_a_week_before, week
 
 LAST = "last"
 _RUN = Shape(runs)
@@ -112,6 +113,16 @@ class History:
     def outbox(self) -> Outbox:
         """What is to be told to somebody, and what became of it."""
         return Outbox(self._engine, self.name)
+
+    def week_before(self, record: Mapping[str, Any]) -> Record | None:
+        """The traffic of a run of its system a week before (``simian.history.weeks``); None where there is none."""
+        with told(self.name, "read"), self._engine.connect() as connection, connection.begin():
+            return traffic_a_week_before(connection, record.get("system"), record["started"])
+
+    def week(self, since: str, until: str) -> Record:
+        """What a digest is made of, of the runs that began in [since, until): see ``simian.history.weeks.week``."""
+        with told(self.name, "read"), self._engine.connect() as connection, connection.begin():
+            return week(connection, since, until)
 
     def close(self) -> None:
         """Let go of the database."""

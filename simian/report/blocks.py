@@ -28,10 +28,33 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawing for those formats that have room for one. ``name``: there once in a report, letters and dashes.
+
+    ``svg``: <svg> elements, for a wide page and for a narrow one. ``table``: the same as numbers. ``mermaid``: the
+    same as a chart of Mermaid's, and what its colours mean; no lines where Mermaid cannot show it.
+    """
+
+    name: str
+    title: str
+    svg: Callable[[], str]
+    table: Callable[[], Grid]
+    mermaid: Callable[[], tuple[Sequence[str], Sequence[str]]]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
-    """Lines of block characters; ``draw`` makes them for a width in characters."""
+    """Lines of block characters; ``draw`` makes them for a width in characters, none where only a ``chart`` will do.
+
+    ``title``: above those lines; a chart has its own. ``lead``: it is the report's first picture, which some formats
+    put above all sections.
+    """
 
     draw: Callable[[int], list[str]]
+    chart: Chart | None = None
+    title: str = ""
+    lead: bool = False
 
 
 @dataclass(frozen=True, slots=True)

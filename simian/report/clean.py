@@ -21,3 +21,11 @@ def plain(value: object, longest: int = LONGEST) -> str:
     """One line of visible text: white space becomes spaces, whatever else steers is shown as its escape."""
     text = _UNSAFE.sub(_visible, str(value)).strip()
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+_FORMULA = re.compile(r"[=@]|[+-](?=[^\d\s.])")
+
+
+def no_formula(cell: str) -> str:
+    """A cell of a table that people copy into a spreadsheet: text there, too, whatever it begins with."""
+    return f"'{cell}" if _FORMULA.match(cell) else cell

@@ -5,6 +5,7 @@ from functools import partial
 from operator import attrgetter
 
 from simian.report.blocks import Block, Grid, Paragraph, Picture, Section
+from simian.report.charts import drain_chart
 from simian.report.evacuation import (
     BEFORE,
     WHEN_READ,
@@ -96,8 +97,8 @@ def _drain(run: Run, away: Evacuation) -> Iterator[Block]:
         return
     yield Paragraph(_late(away, seconds))
     if run.traffic:
-        yield Paragraph(f"Tries of users at the gateways of {away.left} per second, and what became of them:")
-        yield Picture(partial(_curve, run, away, seconds))
+        title = f"Tries of users at the gateways of {away.left} per second, and what became of them:"
+        yield Picture(partial(_curve, run, away, seconds), drain_chart(run), title)
 
 
 def _late(away: Evacuation, seconds: Sequence[Drain]) -> str:

@@ -26,12 +26,13 @@ FIRST = (
 _LISTS = ("reasons", "phases", "faults", "steady_state", "weaknesses")
 
 
-def json(record: Mapping[str, Any]) -> str:
+def json(record: Mapping[str, Any], first: tuple[str, ...] = FIRST) -> str:
     """One line and a newline, in ASCII: no character of a name can reach a terminal as it is.
 
-    Every key of the contract is there; not-a-number and infinity, which JSON does not have, are null.
+    Every key of ``first`` is there, as the contract has it; not-a-number and infinity, which JSON does not have, are
+    null.
     """
-    whole = {key: record.get(key, [] if key in _LISTS else None) for key in FIRST} | dict(record)
+    whole = {key: record.get(key, [] if key in _LISTS else None) for key in first} | dict(record)
     return library.dumps(_finite(whole), allow_nan=False) + "\n"
 
 

@@ -1,24 +1,32 @@
-"""The story as Markdown, for an issue or a wiki."""
+"""The story as Markdown, for a pull request, an issue, a wiki or a job's summary.
+
+Its pictures are charts of Mermaid's where one can show them, since GitHub takes <svg> and data: images out of what
+people write; block characters otherwise, and folded away beside each chart for whatever shows no Mermaid.
+"""
 
 import re
 from collections.abc import Iterable, Iterator
 
-from simian.report.blocks import Block, Bullets, Commands, Grid, Paragraph, Picture
-from simian.report.model import Run
-from simian.report.story import Story, story
+from simian.report.blocks import Block, Bullets, Chart, Commands, Grid, Paragraph, Picture
+from simian.report.clean import no_formula
+from simian.report.story import Story
 
 _PICTURE_COLUMNS = 100
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&@])")
 
 
-def markdown(run: Run) -> str:
+def markdown_of(told: Story) -> str:
     """The whole report, with a last newline."""
-    return "\n".join(_lines(story(run))) + "\n"
+    return "\n".join(_lines(told)) + "\n"
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown shows as it is, HTML included."""
-    return _SPECIAL.sub(r"\\\1", text)
+    """Text that Markdown shows as it is, HTML included; nobody is called by an @name in it."""
+    return _SPECIAL.sub(_harmless, text)
+
+
+def _harmless(match: re.Match[str]) -> str:
+    return "&#64;" if match[0] == "@" else f"\\{match[0]}"  # GitHub mentions people in spite of a backslash
 
 
 def _lines(told: Story) -> Iterator[str]:
@@ -27,13 +35,26 @@ def _lines(told: Story) -> Iterator[str]:
     yield from _alarm(told)
     yield f"**{escaped(told.word)}** {escaped(told.why)}"
     yield ""
-    yield from (f"- {escaped(line)}" for line in ["; ".join(told.facts), *told.about])
+    yield from _lead(told)
+    yield from (f"- {escaped(line)}" for line in ["; ".join(told.facts), *told.about] if line)
     for section in told.sections:
         yield ""
         yield f"## {escaped(section.title)}"
         for block in section.blocks:
-            yield ""
-            yield from _block(block)
+            lines = list(_block(block))
+            if lines:
+                yield ""
+                yield from lines
+
+
+def _lead(told: Story) -> Iterator[str]:
+    """The first picture of all, before everything else."""
+    for section in told.sections:
+        for block in section.blocks:
+            if isinstance(block, Picture) and block.lead:
+                yield from _picture(block)
+                yield ""
+                return
 
 
 def _alarm(told: Story) -> Iterator[str]:
@@ -51,10 +72,32 @@ def _block(block: Block) -> Iterator[str]:
             yield from (f"- {escaped(item)}" for item in items)
         case Grid():
             yield from _grid(block)
-        case Picture(draw=draw):
-            yield from _code(draw(_PICTURE_COLUMNS))
+        case Picture(lead=False):
+            yield from _picture(block)
         case Commands(lines=lines):
             yield from _code([command for command, _ in lines])
+
+
+def _picture(picture: Picture) -> Iterator[str]:
+    blocks = picture.draw(_PICTURE_COLUMNS)
+    chart = list(_chart(picture.chart)) if picture.chart else []
+    yield from chart
+    if blocks and chart:
+        yield from ("", "<details><summary>The same in characters</summary>", "")
+    elif blocks and picture.title:
+        yield from (escaped(picture.title), "")
+    yield from _code(blocks)
+    if blocks and chart:
+        yield from ("", "</details>")
+
+
+def _chart(chart: Chart) -> Iterator[str]:
+    """A chart between its title and what its colours mean; nothing where Mermaid cannot show it."""
+    lines, key = chart.mermaid()
+    if lines:
+        yield from (f"**{escaped(chart.title)}**", "", "```mermaid", *lines, "```", "")
+        yield escaped("; ".join(key))
+        yield from (line for note in chart.notes if note for line in ("", escaped(note)))
 
 
 def _code(lines: list[str]) -> Iterator[str]:
@@ -65,7 +108,7 @@ def _code(lines: list[str]) -> Iterator[str]:
 def _grid(grid: Grid) -> Iterator[str]:
     yield _row(grid.head)
     yield _row("---:" if column in grid.right else "---" for column in range(len(grid.head)))
-    yield from (_row(escaped(cell) for cell in row) for row in grid.rows)
+    yield from (_row(escaped(no_formula(cell)) for cell in row) for row in grid.rows)
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ All text in it is clean (``simian.report.clean``), all times are seconds since t
 empty here, so that a run that was refused in its first second can be reported as well as one that lasted a day.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,7 +73,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of the steady state. ``silent``: readings without an answer."""
+    """One check of the steady state. ``silent``: readings without an answer.
+
+    ``metric``: which of the users' numbers it judges, ``success_share`` and the like, of one ``kind`` of requests or
+    all (empty); empty for a check that has a probe of its own.
+    """
 
     name: str
     verdict: str
@@ -82,6 +87,17 @@ class Check:
     after: Any = None
     readings: int = 0
     silent: int = 0
+    metric: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the probe of a check read; None: no answer, or no number."""
+
+    check: str
+    at: float
+    value: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +135,20 @@ class Second:
 
 
 @dataclass(frozen=True, slots=True)
+class WeekBefore:
+    """Of a run of the same system a week before: its ``traffic`` moved to times of this one; it ``started`` then.
+
+    ``late_s``: it began so much later in its day. ``together``: too much, so that both are drawn from their beginning.
+    """
+
+    run: str
+    started: float
+    late_s: float
+    together: bool
+    traffic: tuple[Second, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One run, whole."""
 
@@ -153,7 +183,9 @@ class Run:
     caches: tuple[Counted, ...] = ()
     moments: tuple[Moment, ...] = ()
     backlog: tuple[Waiting, ...] = ()
+    readings: tuple[Reading, ...] = ()
     figures: Figures = field(default_factory=Figures)
+    week_before: WeekBefore | None = None  # None: history has none, or was not asked
 
     @property
     def what(self) -> str:
@@ -222,11 +254,12 @@ def _run(record: Record) -> Run:
         faults=tuple(_fault(item) for item in _items(record, "faults")),
         checks=tuple(_checks(record)),
         weaknesses=tuple(_weakness(item) for item in _items(record, "weaknesses")),
-        traffic=tuple(_second(item) for item in _items(record, "traffic")),
+        traffic=tuple(read_second(item) for item in _items(record, "traffic")),
         arrivals=tuple(read_counted(item, "answered", "unanswered") for item in _items(record, "arrivals")),
         caches=tuple(read_counted(item, "hits", "misses") for item in _items(record, "caches")),
         moments=tuple(read_moment(item) for item in _items(record, "moments")),
         backlog=tuple(read_waiting(item) for item in _items(record, "backlog")),
+        readings=tuple(_reading(item) for item in _items(record, "readings")),
         figures=read_figures(record.get("figures") or {}),
     )
 
@@ -288,7 +321,15 @@ def _checks(record: Record) -> Iterable[Check]:
             **values,
             readings=int(item.get("readings") or 0),
             silent=silent.get(item.get("check", ""), 0),
+            metric=_text(item, "users"),
+            kind=_text(item, "kind"),
         )
+
+
+def _reading(item: Record) -> Reading:
+    value = item.get("value")
+    number = float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    return Reading(_text(item, "check"), float(item["at"]), number)
 
 
 def _value(value: Any) -> Any:
@@ -299,7 +340,8 @@ def _weakness(item: Record) -> Weakness:
     return Weakness(*(_text(item, key) for key in ("check", "seen", "where", "hint")))
 
 
-def _second(item: Record) -> Second:
+def read_second(item: Record) -> Second:
+    """One of ``traffic``."""
     return Second(
         at=float(item["at"]),
         seconds=float(item.get("seconds") or 1.0),

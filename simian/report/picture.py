@@ -116,7 +116,11 @@ class Axis:
             counted = number(each)
             for column, share in self._shares(each) if counted else ():
                 sums[column] += counted * share
-        return [total / self.step for total in sums]
+        return [total / self._seconds(column) for column, total in enumerate(sums)]
+
+    def _seconds(self, column: int) -> float:
+        """How much of a column lies before the end: of the last one, a part only."""
+        return min(float(self.step), max(0.001, self.end - self.start - column * self.step))
 
     def _shares(self, each: Slice) -> Iterator[tuple[int, float]]:
         end = each.at + each.seconds

@@ -7,6 +7,8 @@ from functools import partial
 from typing import Literal
 
 from simian.report.blocks import Block, Bullets, Commands, Grid, Paragraph, Picture, Section
+from simian.report.budget import budget_blocks
+from simian.report.charts import steady_pictures, traffic_chart
 from simian.report.clean import plain
 from simian.report.data import data_in_short, data_sections
 from simian.report.evacuated import evacuation_in_short, evacuation_sections
@@ -29,28 +31,39 @@ _ABOUT = {
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """All that a report says, in order. ``alarm``: faults that may still be in place; shown first and last."""
+    """All that a report says, in order. ``alarm``: faults that may still be in place; shown first and last.
+
+    ``why``: one to some sentences; the first of them is the ``headline``, the others are the ``rest``.
+    """
 
     title: str
     about: Sequence[str]
     word: str
     tone: Tone
-    why: str
+    headline: str
     facts: Sequence[str]
+    rest: str = ""
     alarm: Sequence[str] = ()
     sections: Sequence[Section] = field(default_factory=tuple)
+
+    @property
+    def why(self) -> str:
+        """The verdict in words."""
+        return " ".join(text for text in (self.headline, self.rest) if text)
 
 
 def story(run: Run) -> Story:
     """Tell a run."""
     seen = users(run)
     sections = (*_sections(run, seen),)
+    headline, *rest = [text for text in (*why(run, seen), *_in_short(run)) if text]
     return Story(
         title=f"{run.what} on {run.system}" if run.system else run.what,
         about=list(_about(run)),
         word=word(run),
         tone=_TONES.get(word(run), "plain"),
-        why=" ".join(text for text in (why(run, seen), *_in_short(run)) if text),
+        headline=headline,
+        rest=" ".join(rest),
         facts=facts(run),
         alarm=[line for fault in run.stuck for line in _alarm(fault)],
         sections=[section for section in sections if section.blocks],
@@ -67,9 +80,10 @@ def _sections(run: Run, seen: Users) -> Iterator[Section]:
     yield Section("Why", [Bullets(more)] if more else [])
     yield Section("What was done", list(_done(run)))
     yield Section("What users saw", list(_users(run, seen)))
+    yield Section("Error budget", list(budget_blocks(run)))
     yield from evacuation_sections(run)
     yield from data_sections(run)
-    yield Section("Steady state", [_checks(run)] if run.checks else [])
+    yield Section("Steady state", list(_steady(run)))
     yield from (Section(f"Weakness: {each.check}", [_weakness(each)]) for each in run.weaknesses)
     yield Section("Faults", list(_faults(run)))
     yield Section("What to look at", [Bullets(to_look_at(run, seen) or [_nothing(run)])])
@@ -157,13 +171,19 @@ def _users(run: Run, seen: Users) -> Iterator[Block]:
         failed = f"{worst.failed} of {worst.ended} requests failed"
         tries = f"{worst.first_failed} needed another try"
         yield Paragraph(f"Worst second: {clock_time(worst.at)}, home {worst.home}: {failed}, {tries}.")
-    yield Paragraph("Where users were served, requests per second:")
-    yield Picture(partial(picture, run))
+    title = "Where users were served, requests per second:"
+    yield Picture(partial(picture, run), traffic_chart(run), title, lead=True)
 
 
 def _cells(seen: Seen) -> tuple[str, ...]:
     numbers = (seen.requests, seen.failed, seen.retried, seen.shed, seen.elsewhere)
     return (*(count(number) for number in numbers), milliseconds(seen.p50_ms), milliseconds(seen.p99_ms))
+
+
+def _steady(run: Run) -> Iterator[Block]:
+    if run.checks:
+        yield _checks(run)
+        yield from steady_pictures(run)
 
 
 def _checks(run: Run) -> Grid:
@@ -222,6 +242,7 @@ def _proof(fault: Fault) -> str:
 
 def _again(run: Run) -> Iterator[tuple[str, str]]:
     yield again(run), ""
+    yield f"simian replay {shlex.quote(run.run)}", "the same plan, refused if the system has changed"
     yield f"simian report {shlex.quote(run.run)}", "this report"
 
 

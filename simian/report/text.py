@@ -55,8 +55,13 @@ class Ansi:
 
 def text(run: Run, *, width: int = 100, style: Style | None = None) -> str:
     """The whole report; every line at most ``width`` wide (20 at least), a last newline."""
+    return text_of(story(run), width=width, style=style)
+
+
+def text_of(told: Story, *, width: int = 100, style: Style | None = None) -> str:
+    """The same for what is no run's story: a comparison, a digest."""
     page = _Page(max(NARROWEST, width), style or Plain())
-    return "\n".join(page.lines(story(run))) + "\n"
+    return "\n".join(page.lines(told)) + "\n"
 
 
 class _Page:
@@ -105,10 +110,16 @@ class _Page:
                     yield from self._wrapped(f"- {item}", _INDENT, _INDENT * 2)
             case Grid():
                 yield from self._grid(block)
-            case Picture(draw=draw):
-                yield from (_INDENT + line for line in draw(self.width - len(_INDENT)))
+            case Picture():
+                yield from self._picture(block)
             case Commands(lines=lines):
                 yield from self._commands(lines)
+
+    def _picture(self, picture: Picture) -> Iterator[str]:
+        lines = picture.draw(self.width - len(_INDENT))
+        if lines and picture.title:
+            yield from self._wrapped(picture.title, _INDENT)
+        yield from (_INDENT + line for line in lines)
 
     def _commands(self, lines: Sequence[tuple[str, str]]) -> Iterator[str]:
         """Never wrapped: a command is there to be copied."""

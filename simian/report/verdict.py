@@ -22,26 +22,26 @@ def _leashed(run: Run) -> bool:
     return run.leashed and run.outcome == "completed" and not run.injected
 
 
-def why(run: Run, users: Users) -> str:
-    """One to three sentences a manager can read out."""
+def why(run: Run, users: Users) -> list[str]:
+    """One to some sentences a manager can read out; whoever reads one only reads the first."""
     if run.outcome == "refused":
-        return f"Nothing was touched{_because(run)}"
+        return [f"Nothing was touched{_because(run)}"]
     if run.outcome == "running":
-        return "The run is still going on; this is what it has done so far."
+        return ["The run is still going on; this is what it has done so far."]
     if _leashed(run):
-        return "The steady state held, and nothing was touched: the run was to go no further than that."
-    told = (_why_verdict(run, users), _ending(run))
-    return " ".join(sentence for sentence in (told if run.verdict == "broken" else reversed(told)) if sentence)
+        return ["The steady state held, and nothing was touched: the run was to go no further than that."]
+    told, ending = _why_verdict(run, users), _ending(run)
+    return [*told, *ending] if run.verdict == "broken" else [*ending, *told]
 
 
-def _ending(run: Run) -> str:
+def _ending(run: Run) -> list[str]:
     """How the run ended, when it did not end by itself."""
     if run.outcome == "aborted":
-        return f"The run was aborted{_because(run)}"
+        return [f"The run was aborted{_because(run)}"]
     if run.outcome == "crashed":
-        back = " What it had broken was put back." if run.injected and not run.stuck else ""
-        return f"The run itself died{_because(run)}{back}"
-    return ""
+        back = ["What it had broken was put back."] if run.injected and not run.stuck else []
+        return [f"The run itself died{_because(run)}", *back]
+    return []
 
 
 def _because(run: Run) -> str:
@@ -68,22 +68,22 @@ def reasons(run: Run) -> list[str]:
     return [reason.removeprefix("refused: ") for reason in run.reasons]
 
 
-def _why_verdict(run: Run, users: Users) -> str:
+def _why_verdict(run: Run, users: Users) -> list[str]:
     if run.verdict == "broken":
         return _broken(run, users.all["during"])
     if run.verdict == "held":
-        return _held(run, users.all["during"])
+        return [_held(run, users.all["during"])]
     doubts = _doubts(run)
     told = f": {doubts[0]}{f', and {len(doubts) - 1} more' if doubts[1:] else ''}" if doubts else ""
-    return f"Whether users were harmed cannot be told{told}."
+    return [f"Whether users were harmed cannot be told{told}."]
 
 
-def _broken(run: Run, during: Seen) -> str:
+def _broken(run: Run, during: Seen) -> list[str]:
     found = [f"{weakness.check}: {weakness.seen}".rstrip(".") for weakness in run.weaknesses]
     found = found or [f"{check.name} left its tolerance" for check in run.checks if check.verdict == "broken"]
     many = "A weakness was found" if len(found) < 2 else f"{len(found)} weaknesses were found, the first"
-    harmed = f" Of users' requests {part(during.failed, during.requests)} failed." if during.failed else ""
-    return f"{many}{''.join(f': {first}' for first in found[:1])}.{harmed}"
+    harmed = [f"Of users' requests {part(during.failed, during.requests)} failed."] if during.failed else []
+    return [f"{many}{''.join(f': {first}' for first in found[:1])}.", *harmed]
 
 
 def _held(run: Run, during: Seen) -> str:

@@ -12,6 +12,7 @@ from .conftest import Call, Program
 COMMANDS = [
     "demo", "lab", "chaos", "gorilla", "kong", "split-brain", "latency", "traffic", "run", "validate", "experiments",
     "monkeys", "status", "abort", "recover", "halt", "resume", "topology", "doctor", "history", "report",
+    "compare", "replay",
 ]  # fmt: skip
 BELOW = [("lab", "up"), ("lab", "down"), ("lab", "status"), ("lab", "logs"), ("monkeys", "show"), ("traffic", "show"),
          ("experiments", "show"), ("experiments", "schema")]  # fmt: skip
@@ -25,6 +26,7 @@ HEAVY = (
     "ruamel",
     "requests",
     "toxiproxy",
+    "jinja2",
     "simian_monkeys",
 )
 

@@ -71,9 +71,13 @@ def fault(number: int, kind: str, target: str, **other: Any) -> Record:
     return known | other
 
 
+USERS = {"streams start": "success_share", "first tries": "first_try_share", "latency": "p99_ms"}
+
+
 def check(name: str, verdict: str, tolerance: str, *values: float | None, readings: int = 62) -> Record:
     baseline, during, after = values
-    return {
+    of_users = {"users": USERS[name]} if name in USERS else {}
+    return of_users | {
         "check": name,
         "verdict": verdict,
         "tolerance": tolerance,

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from simian.report import render
+from simian.report.clean import no_formula
 from simian.report.words import count, listed, measured, milliseconds, percent, span
 
 from . import evacuations, records
@@ -107,3 +108,46 @@ WORDS = [
 @pytest.mark.parametrize(("told", "right"), WORDS, ids=[right for _, right in WORDS])
 def test_numbers_read_as_people_write_them(told: str, right: str) -> None:
     assert told == right
+
+
+FORMULAS = [("=1+1", "'=1+1"), ("@SUM(A1)", "'@SUM(A1)"), ("+cmd", "'+cmd"), ("-cmd", "'-cmd")]
+NUMBERS = ["-", "-0.1 s", "+0.0 s", "- 3", "5", "east", ""]
+
+
+@pytest.mark.parametrize(("cell", "right"), [*FORMULAS, *((cell, cell) for cell in NUMBERS)])
+def test_a_cell_is_no_formula_once_it_is_in_a_spreadsheet(cell: str, right: str) -> None:
+    assert no_formula(cell) == right
+
+
+@pytest.mark.parametrize(("format", "right"), [("md", "| '=1+1 | held |"), ("html", "<td>&#39;=1+1</td>")])
+def test_a_table_has_no_formula(format: str, right: str) -> None:
+    record = records.held_gorilla()
+    record["steady_state"][0]["check"] = "=1+1"
+    assert right in render(record, format)
+
+
+def test_nobody_is_called_by_a_name_in_markdown() -> None:
+    page = render(records.held_gorilla() | {"note": "ask @octocat and #12 ![x](http://y)"}, "md")
+    assert r"ask &#64;octocat and \#12 \!\[x\](http://y)" in page
+
+
+def test_markdown_opens_with_the_verdict_and_a_chart_that_a_pull_request_shows() -> None:
+    page = render(evacuations.planned_kong(), "md")
+    assert page.index("**HELD**") < page.index("```mermaid") < page.index("## What was done")
+    assert "<svg" not in page
+    assert "data:" not in page
+    chart = page.partition("```mermaid\n")[2].partition("\n```")[0]
+    lines = [line for line in chart.splitlines() if line.strip().startswith(("line", "bar"))]
+    assert [line.split()[0] for line in lines] == ["bar", "line", "line", "line"]
+    assert len({line.count(",") for line in lines}) == 1
+    assert "⬜ all regions; 🟦 east; 🟧 west; shaded: faults in place" in page
+    assert "<details><summary>The same in characters</summary>\n\n    east " in page
+
+
+def test_no_text_of_a_record_is_in_a_chart_of_mermaid() -> None:
+    record = evacuations.planned_kong()
+    for row in record["traffic"]:
+        row["served"] = {f"x]\n```\n{name}": number for name, number in row["served"].items()}
+    charts = render(record, "md").split("```mermaid\n")[1:]
+    assert charts
+    assert all("x]" not in chart.partition("\n```\n")[0] for chart in charts)

@@ -157,9 +157,9 @@ def test_without_being_asked_there_are_no_colours() -> None:
     assert re.sub("\x1b\\[[0-9;]*m", "", coloured) == render(records.broken_chaos())
 
 
-@pytest.mark.parametrize("format", ["junit", "html", "pdf", ""])
+@pytest.mark.parametrize("format", ["pdf", "HTML", ""])
 def test_a_format_that_is_not_there_is_an_error_that_names_those_that_are(format: str) -> None:
-    with pytest.raises(UsageError, match="choose one of text, md, json"):
+    with pytest.raises(UsageError, match="choose one of text, md, json, junit, html"):
         render(records.held_gorilla(), format)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from .real_parts import part_missing
+
 
 @dataclass(frozen=True)
 class Postgres:
@@ -57,7 +59,7 @@ def postgres() -> Iterator[Postgres]:
     """Start one, and leave nothing behind. Skips the test where none is installed."""
     programs = _programs()
     if programs is None:
-        pytest.skip("no PostgreSQL is installed")
+        part_missing("postgres", "no initdb is found; install PostgreSQL")
     pytest.importorskip("psycopg", reason="psycopg is not installed; pip install 'simian-army[postgres]'")
     folder = Path(tempfile.mkdtemp(prefix="simian-pg-"))
     user = _user()

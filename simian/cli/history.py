@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from simian.cli.context import System, system_looked_back_on
+from simian.cli.defaults import Group
 from simian.cli.output import print_json, print_table
 
 Text = Annotated[str | None, typer.Option()]
@@ -25,6 +26,10 @@ def moment(text: str | None, option: str) -> datetime | None:
         return datetime.now(UTC) - timedelta(seconds=seconds(text, option))
 
 
+app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None, invoke_without_command=True)
+
+
+@app.callback(cls=Group)
 def history(
     ctx: typer.Context,
     monkey: Text = None,
@@ -36,6 +41,8 @@ def history(
     after: Annotated[str | None, typer.Option(help="The cursor that the page before ended with.")] = None,
 ) -> int:
     """Past runs, newest first."""
+    if ctx.invoked_subcommand:
+        return 0
     from simian.history import read_page
 
     system = system_looked_back_on(ctx.obj)

@@ -37,7 +37,7 @@ COMMANDS = {
     "resume": ("mend", "resume", "Allow runs again."),
     "schedule": ("schedule", "app", "Recurring runs: add, list, show, pause, resume, remove, preview."),
     "serve": ("serve", "serve", "The daemon: starts due runs, watches and recovers them; pages and API."),
-    "history": ("history", "history", "Past runs, newest first."),
+    "history": ("history", "app", "Past runs, newest first."),
     "report": ("report", "report", "The report of a run: `last`, a name, or a unique beginning of one; or --week."),
     "compare": ("report", "compare", "What changed from one run to another."),
     "replay": ("replay", "replay", "Run the same again: monkey or experiment, options and seed as in a past run."),

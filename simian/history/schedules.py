@@ -161,6 +161,13 @@ class Schedules:
             rows = connection.execute(select(dues).where(*wanted).order_by(*order).limit(limit)).all()
             return [Due(*row) for row in rows]
 
+    def prune(self, before: int) -> int:
+        """Take away what became of due times before that moment (us), and notes as old; how many due times."""
+        ended = and_(dues.c.due < before, dues.c.state.not_in(OPEN))
+        with told(self.name, "written"), self._writing() as connection:
+            connection.execute(delete(audit).where(audit.c.at < before))
+            return connection.execute(delete(dues).where(ended)).rowcount
+
     # --- daemons, and who changed what
 
     def beat(self, daemon: str, host: str, now: int) -> None:

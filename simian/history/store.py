@@ -19,6 +19,7 @@ from simian.history.tables import PARTS, runs
 from simian.history.weeks import traffic_a_week_before, week
 
 LAST = "last"
+PRUNED_AT_ONCE = 50
 _RUN = Shape(runs)
 _SHAPES = {key: Shape(table, "number", "position") for key, table in PARTS.items()}
 
@@ -59,6 +60,22 @@ class History:
         statement = _statement(connection, shape)
         for batch in shape.batches(number, items):
             connection.exec_driver_sql(statement, batch)
+
+    def prune(self, before: str) -> int:
+        """Take away runs that started before that moment (ISO 8601), with all that belongs to them; how many.
+
+        In small transactions, so that nobody who stores a run waits long. Sums by day stay.
+        """
+        writing, gone = self._engine.execution_options(**WRITES), 0
+        oldest = select(runs.c.number).where(runs.c.started < before).order_by(runs.c.started).limit(PRUNED_AT_ONCE)
+        with told(self.name, "written"):
+            while True:
+                with writing.begin() as connection:
+                    numbers = list(connection.execute(oldest).scalars())
+                    connection.execute(delete(runs).where(runs.c.number.in_(numbers)))
+                gone += len(numbers)
+                if len(numbers) < PRUNED_AT_ONCE:
+                    return gone
 
     def has(self, run: str) -> bool:
         """Whether that run (its whole id) is here."""

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from simian.errors import UsageError
 from simian.history import History, open_history
+from simian.history.tables import PARTS as TABLES
+from simian.history.tables import runs
 
 from ..report import evacuations, records
 
@@ -176,3 +179,20 @@ def test_the_last_run_is_the_one_that_started_last(history: History) -> None:
     for run, second in (("b", 2), ("c", 3), ("a", 1)):
         history.store(records.refused_latency() | {"run": run, "started": records.moment(second)})
     assert history.get("last")["run"] == "c"
+
+
+def test_runs_before_a_moment_are_taken_away_with_all_that_belongs_to_them(history: History) -> None:
+    for day in range(1, 131):
+        whole = records.ALL["held gorilla"]() | {
+            "run": f"r{day:03}",
+            "started": f"2026-{1 + day // 28:02}-{1 + day % 28:02}T00:00:00.000000Z",
+        }
+        history.store(whole)
+    assert history.prune("2026-04-01T00:00:00.000000Z") == 83
+    assert history.prune("2026-04-01T00:00:00.000000Z") == 0
+    assert len(history.page(limit=200).rows) == 47
+    with history._engine.connect() as connection:
+        for table in TABLES.values():
+            orphans = select(table.c.number).where(table.c.number.not_in(select(runs.c.number)))
+            assert connection.execute(orphans).first() is None
+    assert history.rates("2026-01-01T00:00:00.000000Z"), "sums by day stay"

@@ -27,11 +27,11 @@ _ALWAYS = {400: "what was sent is wrong", 401: "a token is needed", 403: "not fr
 _WITH_BODY = {408: "the body did not come", 413: "the body is too large", 415: "the body is no JSON"}
 
 
-def document(routes: Iterable[Route], version: str) -> Schema:
-    """The whole, OpenAPI 3.1."""
+def document(routes: Iterable[Route], version: str, *, closed: bool = False) -> Schema:
+    """The whole, OpenAPI 3.1. ``closed``: a token is needed to read, too."""
     paths: dict[str, Schema] = {}
     for route in routes:
-        paths.setdefault(API + route.path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(API + route.path, {})[route.method.lower()] = _operation(route, closed)
     return {
         "openapi": "3.1.0",
         "info": {"title": "simian", "version": version, "license": {"name": "Apache-2.0"}},
@@ -40,15 +40,15 @@ def document(routes: Iterable[Route], version: str) -> Schema:
             "schemas": {"Error": ERROR},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
-        "security": [{"token": []}],
     }
 
 
-def _operation(route: Route) -> Schema:
+def _operation(route: Route, closed: bool) -> Schema:
     told: Schema = {
         "summary": route.summary,
         "operationId": f"{route.method.lower()}{route.path.replace('/', '-').replace('{', '').replace('}', '')}",
         "x-role": route.role,
+        "security": [{"token": []}] if route.role == "operator" or closed else [{}, {"token": []}],
         "parameters": [*_path(route), *_query(route), *_headers(route)],
         "responses": _responses(route),
     }

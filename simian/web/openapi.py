@@ -64,8 +64,10 @@ def _path(route: Route) -> Iterable[Schema]:
 
 
 def _query(route: Route) -> Iterable[Schema]:
-    for name, schema in _inlined(route.query.model_json_schema()).get("properties", {}).items():
-        yield {"name": name, "in": "query", "required": False, "schema": _without_null(schema)}
+    told = _inlined(route.query.model_json_schema())
+    for name, schema in told.get("properties", {}).items():
+        required = name in told.get("required", ())
+        yield {"name": name, "in": "query", "required": required, "schema": _without_null(schema)}
 
 
 def _headers(route: Route) -> Iterable[Schema]:
@@ -76,7 +78,11 @@ def _headers(route: Route) -> Iterable[Schema]:
 
 
 def _responses(route: Route) -> Schema:
-    errors = {**_ALWAYS, **(_WITH_BODY if route.body else {}), **({404: "there is none"} if route.names else {})}
+    errors = {
+        **_ALWAYS,
+        **(_WITH_BODY if route.body else {}),
+        **({404: "there is none"} if route.names or route.query.model_json_schema().get("required") else {}),
+    }
     errors |= {409: "refused, with every reason"} if route.changes else {}
     errors |= {422: "the key of another request"} if route.once else {}
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}

@@ -104,6 +104,13 @@ class RunsWanted(Query):
     after: Annotated[str, Field(max_length=500)] | None = None
 
 
+class CompareWanted(Query):
+    """Two runs."""
+
+    first: Name
+    second: Name
+
+
 class RatesWanted(Query):
     """``since``: from that day on; the last 90 days, if it is not given."""
 
@@ -114,7 +121,7 @@ class RatesWanted(Query):
 class ReportWanted(Query):
     """In which form."""
 
-    format: Literal["text", "md", "json"] = "json"
+    format: Literal["text", "md", "json", "junit", "html"] = "json"
 
 
 class PreviewWanted(Query):

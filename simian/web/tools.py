@@ -42,14 +42,12 @@ class Tools:
             return found
 
     async def change(self, visitor: Visitor, do: str, about: str = "", **keys: object) -> Any:
-        """Have the daemon do it, and write down who wanted it, from where, and what became of it."""
+        """Have the daemon do it, which notes in the audit what it does for whom; what it refuses is noted here."""
         try:
-            answer = await self.daemon.ask(do, by=visitor.who, **keys)
+            return await self.daemon.ask(do, by=visitor.who, origin=visitor.where, **keys)
         except SimianError as error:
             await self.note(visitor, do, {"name": about, **keys, "failed": str(error)})
             raise
-        await self.note(visitor, do, {"name": about, **keys, "answer": answer})
-        return answer
 
     async def note(self, visitor: Visitor, what: str, detail: Mapping[str, object]) -> None:
         """A row for the audit. What has been done is not undone by a database that is away: then the log has it."""

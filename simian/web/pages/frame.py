@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -110,7 +111,7 @@ def shown(
         "system": tools.settings.system,
         "here": request.url.path,
         "version": __version__,
-        "lost": tools.hub.lost,
+        "now": round(time.time(), 3),
     }
     return HTMLResponse(templates().get_template(template).render(**frame, **values), status)
 

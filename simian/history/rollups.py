@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from simian.errors import UsageError
 from simian.history.moment import from_us, to_us
 from simian.history.rows import as_text
 from simian.history.tables import daily, places, runs, subjects
@@ -121,10 +122,14 @@ def _option(record: Record, key: str) -> Any:
 
 
 def rates(connection: Connection, since: str, *, experiment: str = "") -> list[Rate]:
-    """By day and monkey (of one experiment, if it is named), oldest first, from that day on."""
+    """By day and monkey (of one experiment, if it is named), oldest first, from that day on. Raises UsageError."""
+    try:
+        first = day_of(to_us(since))
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"since cannot be {since!r:.80}; write a date like 2026-11-22") from error
     query = (
         select(daily.c.day, daily.c.monkey, daily.c.verdict, daily.c.runs)
-        .where(daily.c.experiment == experiment, daily.c.day >= day_of(to_us(since)), daily.c.runs > 0)
+        .where(daily.c.experiment == experiment, daily.c.day >= first, daily.c.runs > 0)
         .order_by(daily.c.day, daily.c.monkey)
     )
     sums: dict[tuple[int, str], dict[str, int]] = {}

@@ -8,15 +8,16 @@ from typing import Any
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from simian.errors import UsageError
-from simian.report import render
+from simian.report import render, render_comparison
 from simian.report.json import json as whole_json
 from simian.web.failures import TooMany
 from simian.web.hub import MOST_WATCHERS
 from simian.web.pages.rated import RATED_DAYS, days_ago
 from simian.web.routes import Call, Route
-from simian.web.runs import end_of, record_of, running
+from simian.web.runs import end_of, is_name, record_of, running
 from simian.web.shapes import (
     AbortAsked,
+    CompareWanted,
     EventsWanted,
     HaltAsked,
     Nothing,
@@ -90,8 +91,16 @@ async def report(call: Call) -> Response:
     record = await record_of(call.tools, call.path["run"])
     kind = call.query.format
     text = await asyncio.to_thread(render, record, kind)
-    types = {"json": "application/json", "md": "text/markdown"}
-    return PlainTextResponse(text, media_type=types.get(kind, "text/plain"))
+    name = record["run"] if is_name(str(record["run"])) else "run"
+    types = {"json": "application/json", "md": "text/markdown", "junit": "application/xml", "html": "text/html"}
+    # A page of its own has a style of its own, which our policy forbids: it is to be kept, not shown here.
+    kept = {"Content-Disposition": f'attachment; filename="{name}.html"'} if kind == "html" else {}
+    return PlainTextResponse(text, media_type=types.get(kind, "text/plain"), headers=kept)
+
+
+async def compare(call: Call) -> Any:
+    first, second = [await record_of(call.tools, name) for name in (call.query.first, call.query.second)]
+    return json.loads(await asyncio.to_thread(render_comparison, first, second, "json"))
 
 
 async def abort(call: Call) -> Any:
@@ -182,6 +191,7 @@ ROUTES: list[Route] = [
           answer=_RUN_STARTED),
     Route("POST", "/halt", halt, "End every run and forbid new ones", "operator", body=HaltAsked, answer=_HALTED),
     Route("POST", "/resume", resume, "Allow runs again", "operator", body=Nothing, answer=_HALTED),
+    Route("GET", "/compare", compare, "Two runs, the second beside the first", query=CompareWanted),
     Route("GET", "/rates", rates, "How runs ended, by day and monkey", query=RatesWanted, answer=_list_of("rates")),
     Route("GET", "/worse", worse, "Experiments that held once and broke since", answer=_list_of("worse")),
     Route("GET", "/events", events, "What happens, as it happens", query=EventsWanted, answer={"type": "string"},

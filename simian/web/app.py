@@ -19,9 +19,9 @@ from starlette.staticfiles import StaticFiles
 from simian import __version__
 from simian.errors import SimianError
 from simian.web.access import CSRF_HEADER, require, require_own_form
-from simian.web.api import ROUTES
+from simian.web.api import ROUTES as OF_RUNS
 from simian.web.bodies import json_body
-from simian.web.failures import as_json
+from simian.web.failures import Missing, as_json
 from simian.web.guards import Bodies, Guard, Said
 from simian.web.limits import Buckets
 from simian.web.openapi import document
@@ -29,12 +29,15 @@ from simian.web.pages.every import pages
 from simian.web.pages.frame import failed_page
 from simian.web.recognise import recognised
 from simian.web.routes import API, Call, Route
+from simian.web.schedules import ROUTES as OF_SCHEDULES
 from simian.web.shapes import checked
 from simian.web.tools import Tools
 
+ROUTES = [*OF_RUNS, *OF_SCHEDULES]
 ASKED_A_SECOND, ASKED_AT_ONCE = 50.0, 400  # a page asks for ten things
-CHANGED_A_SECOND, CHANGED_AT_ONCE = 2.0, 60
+CHANGED_A_SECOND, CHANGED_AT_ONCE = 5.0, 60
 ANSWER_LIMIT_S = 30.0
+LONGEST_NAME = 200
 log = logging.getLogger(__name__)
 
 
@@ -96,7 +99,7 @@ def _by_path(routes: Sequence[Route]) -> dict[str, list[Route]]:
 
 
 def _document(tools: Tools) -> Callable[[Request], Any]:
-    told = document(ROUTES, __version__)
+    told = document(ROUTES, __version__, closed=tools.settings.read_needs_token)
 
     async def answer(request: Request) -> Response:
         try:
@@ -129,6 +132,8 @@ async def _answered(tools: Tools, route: Route, request: Request) -> Response:
     require(visitor, route.role)
     if route.changes:
         require_own_form(visitor, request.headers.get(CSRF_HEADER))
+    if any(len(value) > LONGEST_NAME for value in request.path_params.values()):
+        raise Missing(f"nothing has a name of more than {LONGEST_NAME} characters")
     query = checked(route.query, dict(request.query_params))
     body = checked(route.body, await json_body(request)) if route.body else None
     call = Call(tools, visitor, request, request.path_params, query, body)

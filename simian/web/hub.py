@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simian.errors import SimianError
+from simian.report.words import epoch_s
 from simian.web.daemon import Daemon, Event
 
 KEPT_EVENTS = 2000
@@ -21,6 +22,13 @@ _IN_PLACE = ("injected", "doubtful", "stuck")
 log = logging.getLogger(__name__)
 
 
+def moment(given: object) -> float | None:
+    """Seconds since the epoch; the daemon writes ISO 8601, the runner's own figures are seconds already."""
+    if isinstance(given, int | float):
+        return float(given)
+    return epoch_s(given) if isinstance(given, str) and given else None
+
+
 @dataclass
 class Traffic:
     """The last seconds, by second: what each region served, what failed, the start of each."""
@@ -29,9 +37,7 @@ class Traffic:
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Fold a slice in."""
-        second = int(event.get("at") or event.get("start") or 0)
-        if event.get("start"):
-            second = int(event["start"])
+        second = int(moment(event.get("start")) or moment(event.get("at")) or 0)
         sums = self.seconds.setdefault(second, {"served": {}, "failed": 0, "ended": 0})
         for row in event.get("rows") or ():
             sums["failed"] += row.get("failed", 0)
@@ -58,9 +64,8 @@ class Going:
         """Learn from one event."""
         match event.get("event"):
             case "phase":
-                self.phase, self.since = str(event.get("phase")), event.get("at")
-                known = event.get("for_s") is not None and self.since is not None
-                self.until = float(self.since or 0) + float(event["for_s"]) if known else None
+                self.phase, self.since, for_s = str(event.get("phase")), moment(event.get("at")), event.get("for_s")
+                self.until = None if self.since is None or for_s is None else self.since + float(for_s)
             case "fault":
                 fault = self.faults.setdefault(int(event["id"]), {"id": event["id"], "proven": None})
                 fault.update({key: event.get(key) for key in ("kind", "target", "state")})
@@ -95,6 +100,7 @@ class Hub:
         self._watchers: set[asyncio.Queue[Event | None]] = set()
         self._last: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self.traffic, self.runs = Traffic(), dict[str, Going]()
+        self._of: tuple[object, object] | None = None  # the daemon whose numbers these are
         self.lost: str = "not asked yet"  # why nothing is heard; empty: the daemon is heard
         self.changes = 0  # counts what may make pages look different
 
@@ -103,6 +109,7 @@ class Hub:
         failures = 0
         while True:
             try:
+                await self._meet()
                 async for event in self._daemon.events(self._after):
                     self.lost, failures = "", 0
                     self._take(event)
@@ -113,6 +120,14 @@ class Hub:
                 log.exception("an event could not be taken")
             await self._pause(_AGAIN_S[min(failures, len(_AGAIN_S) - 1)])
             failures += 1
+
+    async def _meet(self) -> None:
+        """A daemon that was started anew counts from one again."""
+        status = await self._daemon.ask("status")
+        daemon = (status.get("pid"), status.get("since"))
+        if daemon != self._of:
+            self._of = daemon
+            self._last.clear()
 
     @property
     def _after(self) -> int:

@@ -27,11 +27,11 @@ _ALWAYS = {400: "what was sent is wrong", 401: "a token is needed", 403: "not fr
 _WITH_BODY = {408: "the body did not come", 413: "the body is too large", 415: "the body is no JSON"}
 
 
-def document(routes: Iterable[Route], version: str) -> Schema:
-    """The whole, OpenAPI 3.1."""
+def document(routes: Iterable[Route], version: str, *, closed: bool = False) -> Schema:
+    """The whole, OpenAPI 3.1. ``closed``: a token is needed to read, too."""
     paths: dict[str, Schema] = {}
     for route in routes:
-        paths.setdefault(API + route.path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(API + route.path, {})[route.method.lower()] = _operation(route, closed)
     return {
         "openapi": "3.1.0",
         "info": {"title": "simian", "version": version, "license": {"name": "Apache-2.0"}},
@@ -40,15 +40,15 @@ def document(routes: Iterable[Route], version: str) -> Schema:
             "schemas": {"Error": ERROR},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
-        "security": [{"token": []}],
     }
 
 
-def _operation(route: Route) -> Schema:
+def _operation(route: Route, closed: bool) -> Schema:
     told: Schema = {
         "summary": route.summary,
         "operationId": f"{route.method.lower()}{route.path.replace('/', '-').replace('{', '').replace('}', '')}",
         "x-role": route.role,
+        "security": [{"token": []}] if route.role == "operator" or closed else [{}, {"token": []}],
         "parameters": [*_path(route), *_query(route), *_headers(route)],
         "responses": _responses(route),
     }
@@ -64,8 +64,10 @@ def _path(route: Route) -> Iterable[Schema]:
 
 
 def _query(route: Route) -> Iterable[Schema]:
-    for name, schema in _inlined(route.query.model_json_schema()).get("properties", {}).items():
-        yield {"name": name, "in": "query", "required": False, "schema": _without_null(schema)}
+    told = _inlined(route.query.model_json_schema())
+    for name, schema in told.get("properties", {}).items():
+        required = name in told.get("required", ())
+        yield {"name": name, "in": "query", "required": required, "schema": _without_null(schema)}
 
 
 def _headers(route: Route) -> Iterable[Schema]:
@@ -76,7 +78,11 @@ def _headers(route: Route) -> Iterable[Schema]:
 
 
 def _responses(route: Route) -> Schema:
-    errors = {**_ALWAYS, **(_WITH_BODY if route.body else {}), **({404: "there is none"} if route.names else {})}
+    errors = {
+        **_ALWAYS,
+        **(_WITH_BODY if route.body else {}),
+        **({404: "there is none"} if route.names or route.query.model_json_schema().get("required") else {}),
+    }
     errors |= {409: "refused, with every reason"} if route.changes else {}
     errors |= {422: "the key of another request"} if route.once else {}
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}

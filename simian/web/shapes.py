@@ -62,6 +62,22 @@ class HaltAsked(Body):
     reason: Reason
 
 
+class ScheduleAsked(PlanAsked):
+    """One more schedule; docs/wire.md says what its fields mean. ``zone``: the system's, if it is not given."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    when: Annotated[dict[str, Any], Field(min_length=1, max_length=2)]
+    zone: Name | None = None
+    calendar: Annotated[dict[str, Any], Field(max_length=6)] | None = None
+    misfire: Literal["skip", "late"] = "skip"
+    grace_s: Annotated[float, Field(ge=0, le=LONGEST_RUN_S)] = 600.0
+    jitter_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
+    overlap: Literal["skip", "queue"] = "skip"
+    paused: bool = False
+    expires: Annotated[str, Field(max_length=40)] | None = None
+    note: Words = ""
+
+
 class Query(BaseModel):
     """All of a query is text; so numbers are read from it."""
 
@@ -88,6 +104,13 @@ class RunsWanted(Query):
     after: Annotated[str, Field(max_length=500)] | None = None
 
 
+class CompareWanted(Query):
+    """Two runs."""
+
+    first: Name
+    second: Name
+
+
 class RatesWanted(Query):
     """``since``: from that day on; the last 90 days, if it is not given."""
 
@@ -98,7 +121,21 @@ class RatesWanted(Query):
 class ReportWanted(Query):
     """In which form."""
 
-    format: Literal["text", "md", "json"] = "json"
+    format: Literal["text", "md", "json", "junit", "html"] = "json"
+
+
+class PreviewWanted(Query):
+    """``seed``: as if each schedule had this one."""
+
+    days: Annotated[float, Field(gt=0, le=400)] = 30.0
+    seed: Seed | None = None
+
+
+class AuditWanted(Query):
+    """``before``: the number of the last row that is known already."""
+
+    before: Annotated[int, Field(ge=0, lt=1 << 53)] | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
 class EventsWanted(Query):

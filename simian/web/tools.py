@@ -42,15 +42,17 @@ class Tools:
             return found
 
     async def change(self, visitor: Visitor, do: str, about: str = "", **keys: object) -> Any:
-        """Have the daemon do it, and write down who wanted it, from where, and what became of it."""
+        """Have the daemon do it, which notes in the audit what it does for whom; what it refuses is noted here."""
         try:
-            answer = await self.daemon.ask(do, by=visitor.who, **keys)
+            return await self.daemon.ask(do, by=visitor.who, origin=visitor.where, **keys)
         except SimianError as error:
-            await self.note(visitor, do, about, {"failed": str(error)})
+            await self.note(visitor, do, {"name": about, **keys, "failed": str(error)})
             raise
-        await self.note(visitor, do, about or str((answer or {}).get("run") or ""), keys)
-        return answer
 
-    async def note(self, visitor: Visitor, did: str, about: str, detail: Mapping[str, object]) -> None:
-        """A row for the audit."""
-        log.info("%s from %s: %s %s %s", visitor.who, visitor.where, did, about, dict(detail))
+    async def note(self, visitor: Visitor, what: str, detail: Mapping[str, object]) -> None:
+        """A row for the audit. What has been done is not undone by a database that is away: then the log has it."""
+        row = (round(time.time() * 1e6), visitor.who, visitor.where, what, dict(detail))
+        try:
+            await self.books.schedules(lambda store: store.note(*row))
+        except SimianError as error:
+            log.error("audit: %s from %s: %s %s (not kept: %s)", visitor.who, visitor.where, what, detail, error)

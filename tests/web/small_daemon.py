@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from simian.history import open_history
+from simian.history import open_history, open_schedules
 
 from ..report import records
 
@@ -185,13 +185,15 @@ class SmallDaemon:
             return refusal("usage", f"there is no {question['do']!r}")
         try:
             return {"ok": await handler(question)}
-        except KeyError as error:
-            return refusal("usage", f"no run is called {error.args[0]!r}")
         except PermissionError as error:
             return refusal("refused", str(error))
+        except KeyError as error:
+            return refusal("usage", f"no run is called {error.args[0]!r}")
+        except LookupError as error:
+            return refusal("usage", str(error))
 
     async def _emit(self, event: str, run: str | None, more: Answer) -> None:
-        told = {"n": len(self.events) + 1, "at": time.time(), "run": run, "event": event, **more}
+        told = {"n": len(self.events) + 1, "at": iso_now(), "run": run, "event": event, **more}
         self.events.append(told)
         for queue in self._listeners:
             queue.put_nowait(told)
@@ -199,7 +201,7 @@ class SmallDaemon:
     # --- questions
 
     async def _status(self, question: Answer) -> Answer:
-        keys = ("run", "monkey", "experiment", "schedule", "phase", "started", "seed", "for_s", "note")
+        keys = ("run", "monkey", "experiment", "schedule", "phase", "started", "seed", "for_s", "note", "state")
         faults = [{"run": run, **fault} for run, going in self.going.items() for fault in going["faults"]]
         return {
             "system": "lab",
@@ -225,6 +227,9 @@ class SmallDaemon:
         return EXPERIMENTS
 
     async def _plan(self, question: Answer) -> Answer:
+        known = [monkey["name"] for monkey in MONKEYS]
+        if question["monkey"] not in (*known, "kong", None):
+            raise LookupError(f"no monkey is called {question['monkey']!r}; there are {', '.join(known)}")
         faults = [{"kind": "kill", "version": 1, "node": "members-east-a"}]
         return {
             "plan": {
@@ -245,8 +250,17 @@ class SmallDaemon:
         run = next(self._names)
         started = iso_now()
         known = {key: question.get(key) for key in ("monkey", "experiment", "seed", "for_s", "note")}
-        self.going[run] = {**known, "run": run, "schedule": None, "phase": "starting", "started": started, "faults": []}
-        await self._emit("started", run, {"by": question["by"]})
+        self.going[run] = {
+            **known,
+            "run": run,
+            "schedule": None,
+            "state": "alive",
+            "phase": "starting",
+            "started": started,
+            "faults": [],
+        }
+        await self._emit("started", run, {"monkey": known["monkey"], "experiment": known["experiment"]})
+        self._note(question, "run start", {"monkey": known["monkey"], "run": run})
         return {"run": run}
 
     async def _run(self, question: Answer) -> Answer:
@@ -264,6 +278,7 @@ class SmallDaemon:
 
     async def _abort(self, question: Answer) -> Answer:
         run = question["run"]
+        self._note(question, "run abort", {"run": run})
         reason = f"aborted: {question['reason']}"
         await self._end(run, {"outcome": "aborted", "verdict": "unknown", "reasons": [reason]})
         return {"run": run}
@@ -279,7 +294,12 @@ class SmallDaemon:
         await self._emit("end", run, whole)
         await self._emit("ended", run, whole)
 
+    def _note(self, question: Answer, what: str, detail: Answer) -> None:
+        with open_schedules(self.history) as store:
+            store.note(round(time.time() * 1e6), question["by"], question.get("origin", "socket"), what, detail)
+
     async def _halt(self, question: Answer) -> Answer:
+        self._note(question, "halt", {"reason": question["reason"]})
         self.halted = question["reason"]
         for run in list(self.going):
             await self._end(
@@ -289,6 +309,7 @@ class SmallDaemon:
         return {"halted": self.halted}
 
     async def _resume(self, question: Answer) -> Answer:
+        self._note(question, "resume", {})
         self.halted = None
         await self._emit("resumed", None, {})
         return {"halted": None}

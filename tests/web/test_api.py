@@ -57,6 +57,17 @@ def test_its_report_comes_in_each_form(web: Web) -> None:
         assert "HELD" in client.get("/api/v1/runs/k7f3m2qa9d/report?format=text").text
         assert client.get("/api/v1/runs/k7f3m2qa9d/report?format=md").text.startswith("# gorilla")
         assert client.get("/api/v1/runs/k7f3m2qa9d/report").json()["seed"] == 7
+        assert client.get("/api/v1/runs/k7f3m2qa9d/report?format=junit").text.startswith("<?xml")
+        page = client.get("/api/v1/runs/k7f3m2qa9d/report?format=html")
+        assert page.headers["content-disposition"] == 'attachment; filename="k7f3m2qa9d.html"'
+
+
+def test_two_runs_are_compared(web: Web) -> None:
+    with web.client() as client:
+        told = client.get("/api/v1/compare", params={"first": "k7f3m2qa9d", "second": "p2x9c4w1ts"})
+        assert told.status_code == 200
+        assert client.get("/api/v1/compare", params={"first": "k7f3m2qa9d", "second": "nothing"}).status_code == 404
+        assert client.get("/api/v1/compare", params={"first": "k7f3m2qa9d"}).status_code == 400
 
 
 def test_charts_have_as_many_numbers_as_moments(web: Web) -> None:
@@ -159,3 +170,114 @@ def test_a_plan_is_made_and_nothing_started(web: Web) -> None:
         plan = client.post("/api/v1/plan", json={"monkey": "chaos", "seed": 7}).json()["plan"]
     assert plan["stages"][0]["faults"][0]["node"] == "members-east-a"
     assert not web.daemon.going
+
+
+# --- schedules
+
+TUESDAYS: dict[str, Any] = {
+    "name": "tuesdays",
+    "monkey": "kong",
+    "when": {"cron": "0 10 * * tue"},
+    "zone": "Europe/Berlin",
+}
+
+
+def test_a_schedule_is_added_paused_resumed_run_and_removed_and_each_is_in_the_audit(
+    web: Web, operator: httpx.Client
+) -> None:
+    added = operator.post("/api/v1/schedules", json={**TUESDAYS, "options": {"region": "east"}, "for_s": 60.0})
+    assert added.status_code == 201
+    row = added.json()
+    assert (row["owner"], row["declared"], row["paused"], row["options"]) == ("anna", False, False, {"region": "east"})
+    assert row["next"].endswith(":00:00.000000Z")
+    assert operator.get("/api/v1/schedules").json()["schedules"] == [row]
+    assert web.daemon.asked[-1]["do"] == "schedules-changed"
+
+    paused = operator.post("/api/v1/schedules/tuesdays/pause", json={}).json()
+    assert (paused["paused"], paused["next"]) == (True, None)
+    assert operator.post("/api/v1/schedules/tuesdays/resume", json={}).json() == row
+
+    run = operator.post("/api/v1/schedules/tuesdays/run", json={}).json()["run"]
+    told = [each for each in web.daemon.asked if each["do"] == "start"][-1]
+    assert (told["monkey"], told["options"], told["for_s"]) == ("kong", {"region": "east"}, 60.0)
+    web.daemon.finish(run)
+    assert operator.get("/api/v1/schedules/tuesdays/dues").json() == {"dues": []}
+
+    assert operator.delete("/api/v1/schedules/tuesdays").json() == {"removed": "tuesdays"}
+    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/pause"), ("POST", "/run")):
+        body = {"json": {}} if method == "POST" else {}
+        assert operator.request(method, f"/api/v1/schedules/tuesdays{path}", **body).status_code == 404
+    audit = operator.get("/api/v1/audit", params={"limit": 9}).json()["audit"]
+    told_in_audit = [(row["what"], row["who"], row["origin"]) for row in audit][:5]
+    wanted = ["schedule remove", "run start", "schedule resume", "schedule pause", "schedule add"]
+    assert told_in_audit == [(what, "api:anna", "127.0.0.1") for what in wanted]
+
+
+def test_what_is_coming_is_told_with_its_die(operator: httpx.Client) -> None:
+    operator.post("/api/v1/schedules", json=TUESDAYS)
+    first = operator.get("/api/v1/coming", params={"days": 28}).json()
+    again = operator.get("/api/v1/coming", params={"days": 28}).json()
+    operator.delete("/api/v1/schedules/tuesdays")
+    assert len(first["coming"]) == 4
+    assert first == again
+    assert {each["schedule"] for each in first["coming"]} == {"tuesdays"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"when": {"cron": "0 10 * *"}}, "cron"),
+        ({"when": {"cron": 7}}, "cron"),
+        ({"when": {"every_s": "60"}}, "every"),
+        ({"when": {"every_s": -1}}, ""),
+        ({"when": {"chance": {"mean_days": 0}}}, ""),
+        ({"when": {"chance": "often"}}, ""),
+        ({"when": {"at": "tomorrow"}}, ""),
+        ({"when": {"never": 1}}, ""),
+        ({"when": {}}, ""),
+        ({"when": "daily"}, "when"),
+        ({"zone": "Europe/Nowhere"}, ""),
+        ({"zone": "../../etc/passwd"}, ""),
+        ({"name": "../x"}, "name"),
+        ({"name": ""}, "name"),
+        ({"calendar": {"hours": "25:00-26:00"}}, "calendar"),
+        ({"calendar": {"days": ["mon"]}}, "calendar"),
+        ({"calendar": {"holidays": "XX-YY"}}, "calendar"),
+        ({"calendar": {"freezes": "/etc/passwd"}}, "freezes"),
+        ({"jitter_s": 1e9}, "jitter_s"),
+        ({"misfire": "sometimes"}, "misfire"),
+        ({"expires": "later"}, ""),
+        ({"owner": "somebody else"}, "owner"),
+        ({"declared": True}, "declared"),
+        ({"experiment": "both"}, "monkey or experiment"),
+    ],
+)
+def test_a_wrong_schedule_is_not_kept_and_told_why(operator: httpx.Client, wrong: dict[str, Any], told: str) -> None:
+    answer = operator.post("/api/v1/schedules", json=TUESDAYS | wrong)
+    assert answer.status_code == 400, answer.text
+    assert told in " ".join(answer.json()["error"]["reasons"])
+    assert operator.get("/api/v1/schedules").json() == {"schedules": []}
+
+
+def test_a_name_that_is_taken_is_not_taken_again(operator: httpx.Client) -> None:
+    assert operator.post("/api/v1/schedules", json=TUESDAYS).status_code == 201
+    assert operator.post("/api/v1/schedules", json=TUESDAYS).status_code == 400
+    operator.delete("/api/v1/schedules/tuesdays")
+
+
+def test_rates_and_what_got_worse_are_told(web: Web, operator: httpx.Client) -> None:
+    with open_history(web.daemon.history) as history:
+        for day, verdict in enumerate(("held", "held", "broken")):
+            at = records.moment(day * 86400.0)
+            run = {"run": f"worse{day}", "monkey": "gorilla", "experiment": "a zone is lost", "verdict": verdict}
+            history.store({**run, "started": at})
+    rates = operator.get("/api/v1/rates", params={"since": "2026-11-01", "experiment": "a zone is lost"}).json()[
+        "rates"
+    ]
+    assert [(rate["day"], rate["held"], rate["broken"], rate["share"]) for rate in rates] == [
+        ("2026-11-21", 1, 0, 1.0),
+        ("2026-11-22", 1, 0, 1.0),
+        ("2026-11-23", 0, 1, 0.0),
+    ]
+    (worse,) = operator.get("/api/v1/worse").json()["worse"]
+    assert (worse["experiment"], worse["held"], worse["broke"]) == ("a zone is lost", "worse1", "worse2")

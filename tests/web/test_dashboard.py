@@ -17,6 +17,7 @@ from .small_daemon import MARKUP
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 PATIENCE_MS = 60_000  # on two busy cores
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,15 @@ def _past_runs(web: Web) -> None:
         for make in records.ALL.values():
             history.store(make())
         history.store(evacuations.planned_kong())
+
+
+@pytest.fixture
+def kong_tuesdays(web: Web) -> Iterator[None]:
+    asked = {"name": "kong-tuesdays", "monkey": "kong", "when": {"cron": "0 10 * * tue"}, "zone": "Europe/Berlin"}
+    with web.client(OPERATOR) as client:
+        assert client.post("/api/v1/schedules", json=asked).status_code == 201
+        yield
+        assert client.delete("/api/v1/schedules/kong-tuesdays").status_code == 200
 
 
 def opened(browser: Browser, web: Web, **more: Any) -> tuple[BrowserContext, list[str]]:
@@ -86,7 +96,7 @@ def test_a_run_is_started_watched_live_aborted_and_told(web: Web, operator: Page
     assert (told["by"], told["seed"], told["options"]) == ("web:anna", 7, {"count": 1})
 
     page.goto("/")
-    page.wait_for_function("document.documentElement.dataset.live === 'yes'")
+    expect(page.locator("html[data-live=yes]")).to_be_attached()
     expect(page.get_by_text("Steady state")).to_be_visible()
     web.daemon.advance(run, "observe", for_s=120.0)
     expect(page.locator("#now .phase .badge")).to_have_text("observe")
@@ -110,7 +120,7 @@ def test_the_page_of_a_run_tells_by_itself_that_it_has_ended(web: Web, operator:
     web.daemon._do(web.daemon._start({"do": "start", "by": "api:rob", "monkey": "gorilla"}))
     run = next(iter(web.daemon.going))
     operator.goto(f"/runs/{run}")
-    operator.wait_for_function("document.documentElement.dataset.live === 'yes'")
+    expect(operator.locator("html[data-live=yes]")).to_be_attached()
     expect(operator.get_by_role("button", name="Abort")).to_be_visible()
     web.daemon.finish(run)
     expect(operator.locator(".verdict .word")).to_have_text("HELD")
@@ -181,12 +191,40 @@ def test_the_history_is_filtered_and_goes_on(web: Web, page: Page) -> None:
     expect(page.locator("#rows tr")).to_have_count(70)
 
 
+def test_a_schedule_is_added_seen_in_the_calendar_paused_run_and_removed(web: Web, operator: Page) -> None:
+    page = operator
+    page.get_by_role("link", name="Schedules").click()
+    page.get_by_label("Name").fill("chaos-daily")
+    page.get_by_label("What").select_option(label="chaos")
+    page.get_by_label("When").fill("0 10 * * *")
+    page.get_by_role("button", name="Add").click()
+    page.wait_for_url("**/schedules/chaos-daily")
+    expect(page.get_by_text("cron 0 10 * * *")).to_be_visible()
+    assert [each["do"] for each in web.daemon.asked if each["do"] == "schedules-changed"]
+    page.goto("/schedules")
+    expect(page.locator(".calendar").get_by_text("10:00 chaos-daily").first).to_be_visible()
+    page.get_by_role("button", name="Pause chaos-daily").click()
+    page.wait_for_url("**/schedules/chaos-daily")
+    expect(page.get_by_text("paused", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Resume chaos-daily").click()
+    expect(page.get_by_role("button", name="Pause chaos-daily")).to_be_visible()
+    page.get_by_role("button", name="Run now chaos-daily").click()
+    page.wait_for_url("**/runs/run*")
+    web.daemon.finish(page.url.rpartition("/")[2])
+    page.goto("/schedules/chaos-daily")
+    page.get_by_role("button", name="Remove chaos-daily").click()
+    page.wait_for_url("**/schedules")
+    expect(page.get_by_text("There is none yet.")).to_be_visible()
+    page.goto("/audit")
+    expect(page.get_by_role("row", name="schedule remove")).to_contain_text("web:anna")
+
+
 def test_two_runs_are_compared(page: Page) -> None:
     page.goto("/runs/k7f3m2qa9d")
     page.get_by_label("Compare with run").fill("p2x9c4w1ts")
     page.get_by_role("button", name="Compare").click()
-    expect(page.get_by_role("heading", name="Two runs")).to_be_visible()
-    expect(page.get_by_role("row", name="verdict")).to_contain_text("BROKEN")
+    expect(page.get_by_role("heading", name="gorilla k7f3m2qa9d and")).to_be_visible()
+    expect(page.get_by_role("heading", name="Steady state")).to_be_visible()
 
 
 PATHS = [
@@ -202,12 +240,15 @@ PATHS = [
     "/monkeys/chaos",
     "/plan?monkey=chaos&seed=7",
     "/login",
+    "/schedules",
+    "/schedules/kong-tuesdays",
+    "/audit",
     "/compare?a=k7f3m2qa9d&b=p2x9c4w1ts",
 ]
 
 
 @pytest.mark.parametrize("look", ["desk", "phone", "dark"])
-def test_nobody_is_kept_out_by_how_a_page_is_made(browser: Browser, web: Web, look: str) -> None:
+def test_nobody_is_kept_out_by_how_a_page_is_made(browser: Browser, web: Web, kong_tuesdays: None, look: str) -> None:
     """axe-core finds nothing serious, and nothing is wider than the window."""
     size = {"width": 390, "height": 844} if look == "phone" else {"width": 1280, "height": 900}
     context, wrong = opened(browser, web, viewport=size, color_scheme="dark" if look == "dark" else "light")

@@ -2,7 +2,7 @@
 
 from starlette.routing import BaseRoute
 
-from simian.web.pages import known, now, one, past, sign
+from simian.web.pages import known, now, one, past, planned, sign
 from simian.web.pages.frame import page
 from simian.web.tools import Tools
 
@@ -23,6 +23,11 @@ def pages(tools: Tools) -> list[BaseRoute]:
         page(tools, "/runs/{run}/abort", one.abort, changes="operator"),
         page(tools, "/runs/{run}/replay", one.replay, changes="operator"),
         page(tools, "/compare", one.compare),
+        page(tools, "/schedules", planned.show),
+        page(tools, "/schedules/add", planned.add, changes="operator"),
+        page(tools, "/schedules/{name}", planned.one),
+        page(tools, "/schedules/{name}/{what}", planned.change, changes="operator"),
+        page(tools, "/audit", planned.audit, sees="operator"),
         page(tools, "/experiments", known.experiments),
         page(tools, "/experiments/{name}", known.experiment),
         page(tools, "/monkeys", known.monkeys),

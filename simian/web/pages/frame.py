@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -59,13 +60,13 @@ class Page:
 Shows = Callable[[Page], Awaitable[Response]]
 
 
-def page(tools: Tools, path: str, show: Shows, *, changes: Role | None = None) -> Route:
+def page(tools: Tools, path: str, show: Shows, *, sees: Role = "reader", changes: Role | None = None) -> Route:
     """A page at a path; one that changes something is asked by POST alone."""
 
     async def answer(request: Request) -> Response:
         try:
             visitor = recognised(tools, request)
-            require(visitor, changes or "reader")
+            require(visitor, changes or sees)
             form = await form_body(request) if changes else {}
             if changes:
                 require_own_form(visitor, request.headers.get(CSRF_HEADER) or form.get(CSRF_FIELD))
@@ -110,7 +111,7 @@ def shown(
         "system": tools.settings.system,
         "here": request.url.path,
         "version": __version__,
-        "lost": tools.hub.lost,
+        "now": round(time.time(), 3),
     }
     return HTMLResponse(templates().get_template(template).render(**frame, **values), status)
 

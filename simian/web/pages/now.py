@@ -1,5 +1,6 @@
 """The page Now: the map, the traffic as it flows, the run in progress, what is next; abort and halt."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
@@ -27,12 +28,17 @@ async def _seen(tools: Tools) -> dict[str, Any]:
         status = await tools.daemon.ask("status")
     except SimianError as error:
         return {"seen": None, "away": str(error), "map": None, "unseen": "", "runs": []}
-    runs = [{**run, "going": tools.hub.runs.get(str(run["run"]), Going())} for run in status["runs"]]
+    runs = [{**run, "going": tools.hub.runs.get(str(run["run"]), Going())} for run in status["runs"] if _alive(run)]
     try:
         drawn, unseen = map_of(await tools.seen("topology"), status["open"]), ""
     except SimianError as error:
         drawn, unseen = None, str(error)
     return {"seen": status, "away": "", "map": drawn, "unseen": unseen, "runs": runs}
+
+
+def _alive(run: Mapping[str, Any]) -> bool:
+    """A run whose process is gone is none that goes on, whatever it has left."""
+    return bool(run.get("state", "alive") == "alive")
 
 
 async def halt(page: Page) -> Response:

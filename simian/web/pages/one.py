@@ -7,10 +7,10 @@ from typing import Any
 from starlette.responses import Response
 
 from simian.errors import UsageError
-from simian.report.model import Run, read
+from simian.report.compare import compare as compare_runs
+from simian.report.compared import compared
+from simian.report.model import read
 from simian.report.story import again, story
-from simian.report.users import users
-from simian.report.verdict import word
 from simian.web.failures import Missing
 from simian.web.hub import Going
 from simian.web.pages.frame import Page, goto
@@ -75,26 +75,11 @@ async def compare(page: Page) -> Response:
     names = [page.query.get("a", ""), page.query.get("b", "")]
     if not all(map(is_name, names)):
         raise UsageError("name two runs to compare: /compare?a=RUN&b=RUN")
-    both = [read(await record_of(page.tools, name)) for name in names]
-    if both[0].run == both[1].run:
-        raise Missing(f"both are run {both[0].run}; name two")
-    return page.show("compare.html", runs=both, words=[word(run) for run in both], rows=rows_of(*both))
-
-
-def rows_of(one: Run, other: Run) -> list[dict[str, Any]]:
-    """What users saw during the harm, then every check of either."""
-    seen = [users(run).all["during"] for run in (one, other)]
-    rows: list[dict[str, Any]] = [
-        {"what": f"requests {name}, of users", "values": [getattr(each, key) for each in seen], "unit": ""}
-        for name, key in (("made", "requests"), ("failed", "failed"), ("that needed another try", "retried"))
-    ]
-    rows += [
-        {"what": f"{name}, ms", "values": [getattr(each, f"{name}_ms") for each in seen]} for name in ("p50", "p99")
-    ]
-    for name in dict.fromkeys(check.name for run in (one, other) for check in run.checks):
-        checks = [next((check for check in run.checks if check.name == name), None) for run in (one, other)]
-        rows.append({"what": name, "checks": checks})
-    return rows
+    first, second = [read(await record_of(page.tools, name)) for name in names]
+    if first.run == second.run:
+        raise Missing(f"both are run {first.run}; name two")
+    told = await asyncio.to_thread(lambda: compared(compare_runs(first, second)))
+    return page.show("compare.html", story=told, runs=[first, second])
 
 
 def log_lines(record: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -54,10 +54,11 @@ async def _login(tools: Tools, request: Request) -> Response:
     to = _within(form.get("to"))
     if token is None:
         refuse_guessing(tools, request)
-        await tools.note(_stranger(request), "login", "", {"failed": "a wrong token"})
+        await tools.note(_stranger(request), "sign in", {"failed": "a wrong token"})
         wrong = "This token is none of this system's."
         return shown(tools, _stranger(request), request, "login.html", 401, to=to, wrong=wrong)
     cookie, _ = tools.sessions.open(token)
+    await tools.note(Visitor(token.name, token.role, "web", address_of(request)), "sign in", {})
     answer = RedirectResponse(to, 303)
     secure = tools.settings.secure
     answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", secure=secure, path="/")

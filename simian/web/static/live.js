@@ -3,7 +3,6 @@
 (() => {
   const KEPT_S = 180;
   const QUIET = new Set(["slice", "reading", "check"]);  // these come each second; the page is asked anew less often
-  let ahead = 0;  // how much the server's clock is ahead of ours, seconds
   const seconds = new Map();
 
   const told = (name) => document.body.dispatchEvent(new CustomEvent(name));
@@ -19,8 +18,16 @@
     s = Math.max(0, Math.round(s));
     return s < 60 ? `${s} s` : `${Math.floor(s / 60)} min ${s % 60} s`;
   }
+  /* How much the server's clock is ahead of ours, seconds: it says what it shows in each part of the page. */
+  let server = 0, ours = 0;
+  const ahead = () => (server ? server - ours : 0);
+  function read() {
+    const shown = Number(document.querySelector("[data-now]")?.dataset.now || 0);
+    if (shown && shown !== server) { server = shown; ours = Date.now() / 1000; }
+  }
   function tick() {
-    const now = Date.now() / 1000 + ahead;
+    read();
+    const now = Date.now() / 1000 + ahead();
     for (const each of document.querySelectorAll("[data-until]")) {
       const until = Number(each.dataset.until), since = Number(each.dataset.since);
       each.textContent = until ? `${span(until - now)} left` : since ? `${span(now - since)} so far` : "";
@@ -61,10 +68,10 @@
   }
   function redraw() { if (!pending) { pending = true; requestAnimationFrame(draw); } }
 
+  const moment = (at) => (typeof at === "string" ? Date.parse(at) / 1000 : at);
   function take(event) {
-    if (event.at && event.event !== "slice") ahead = event.at - Date.now() / 1000;
     if (event.event === "slice") {
-      for (const row of event.rows || []) fold(event.start ?? event.at, row.served || {}, row.failed || 0);
+      for (const row of event.rows || []) fold(moment(event.start ?? event.at), row.served || {}, row.failed || 0);
       redraw();
     }
     if (event.event !== "slice") changed(!QUIET.has(event.event));

@@ -29,6 +29,8 @@ from simian.errors import SimianError, UsageError
 from simian.history import open_schedules
 from simian.record import iso
 from simian.schedule.alarm import Alarm
+from simian.schedule.when import moment_of
+from simian.telemetry.metrics import Metrics
 from simian.verdict import UNKNOWN
 
 TICK_S = 5.0  # alarms may be late or lost, clocks may jump, rows may change: look this often in any case
@@ -98,7 +100,8 @@ class Service:
         self.system, self.news, self.log = system, News(), Log(sys.stderr, system)
         self.me = Daemon.me(system.state.path)
         self.store = open_schedules(system.history_place)
-        self.runs, self.herald = Runs(system, self.news), Herald(system)
+        self.metrics, self.herald = Metrics(), Herald(system)
+        self.runs = Runs(system, self.news, self.metrics)
         self.keeper = Keeper(
             self.store,
             self.runs,
@@ -122,8 +125,9 @@ class Service:
         self._recover()
         facts = {"version": __version__, "pid": os.getpid(), "since": iso(self.system.clock.now()),
                  "host": platform.node()}  # fmt: skip
-        answers = Answers(self.system, self.runs, self.keeper, facts, lambda: self._bell.put(""))
-        desk = Desk(self.system.state.path / SOCKET, answers.table(), self.news)
+        answers = Answers(self.system, self.runs, self.keeper, facts, lambda: self._bell.put("")).table()
+        answers["metrics"] = lambda question: self.metrics.text(bool(self.system.lever.why_pulled()))
+        desk = Desk(self.system.state.path / SOCKET, answers, self.news)
         desk.open()
         pages = self._pages(web) if web is not None else None
         self.alarm.start()
@@ -173,7 +177,14 @@ class Service:
         kind = event["state"] if event["state"] in ("missed", "skipped") else "due"
         self.news.tell(iso(self.system.clock.now()) or "", event.get("run"), {**event, "event": kind})
         self.herald.hear_due(event)
+        self.metrics.due(event, self._late_s(event))
         self.log("info", "due", **{key: event[key] for key in ("schedule", "due", "state", "reason", "run")})
+
+    def _late_s(self, event: Mapping[str, Any]) -> float | None:
+        schedule = self.keeper.schedule(event["schedule"])
+        if event["state"] != "started" or schedule is None:
+            return None
+        return self.system.clock.now() - schedule.starts(moment_of(event["due"]))
 
     # --- what was left behind
 

@@ -17,6 +17,7 @@ from simian.errors import JournalError, SimianError, UsageError
 from simian.guardian import is_dead
 from simian.record import iso
 from simian.schedule.row import Schedule
+from simian.telemetry.metrics import Metrics
 
 
 @dataclass
@@ -33,8 +34,8 @@ class Running:
 class Runs:
     """Starts runs, follows them, and knows how they ended. For several threads."""
 
-    def __init__(self, system: System, news: News) -> None:
-        self._system, self._news = system, news
+    def __init__(self, system: System, news: News, metrics: Metrics | None = None) -> None:
+        self._system, self._news, self._metrics = system, news, metrics or Metrics()
         self._ours: dict[str, Running] = {}
         self._lock = threading.Lock()
 
@@ -104,8 +105,10 @@ class Runs:
         self.tell(run, {"event": "ended", "exit": mine.process.returncode})
 
     def tell(self, run: str | None, event: Mapping[str, Any]) -> None:
-        """An event for whoever listens."""
-        self._news.tell(iso(self._system.clock.now()) or "", run, event)
+        """An event for whoever listens, and counts."""
+        now = self._system.clock.now()
+        self._metrics.count(now, run, event)
+        self._news.tell(iso(now) or "", run, event)
 
     def going_on(self) -> dict[str, Running]:
         """Those of ours whose processes live."""

@@ -166,7 +166,7 @@ class Schedules:
         ended = and_(dues.c.due < before, dues.c.state.not_in(OPEN))
         with told(self.name, "written"), self._writing() as connection:
             connection.execute(delete(audit).where(audit.c.at < before))
-            return connection.execute(delete(dues).where(ended)).rowcount
+            return int(connection.execute(delete(dues).where(ended)).rowcount)
 
     # --- daemons, and who changed what
 

@@ -23,6 +23,7 @@ from simian.web.api import ROUTES as OF_RUNS
 from simian.web.bodies import json_body
 from simian.web.failures import Missing, as_json
 from simian.web.guards import Bodies, Guard, Said
+from simian.web.health import health
 from simian.web.limits import Buckets
 from simian.web.openapi import document
 from simian.web.pages.every import pages
@@ -47,6 +48,7 @@ def build(tools: Tools, *, asked: Buckets | None = None, changed: Buckets | None
         Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         Path_(f"{API}/openapi.json", _document(tools)),
         *(_api_path(tools, path, routes) for path, routes in _by_path(ROUTES).items()),
+        *health(tools),
         *pages(tools),
     ]
     guards = {

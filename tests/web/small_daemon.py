@@ -200,6 +200,9 @@ class SmallDaemon:
 
     # --- questions
 
+    async def _metrics(self, question: Answer) -> str:  # type: ignore[return]
+        return "# TYPE simian_halted gauge\nsimian_halted 0.0\n"
+
     async def _status(self, question: Answer) -> Answer:
         keys = ("run", "monkey", "experiment", "schedule", "phase", "started", "seed", "for_s", "note", "state")
         faults = [{"run": run, **fault} for run, going in self.going.items() for fault in going["faults"]]

@@ -1,0 +1,1 @@
+"""What a daemon tells those who watch it: numbers for Prometheus, spans for OpenTelemetry."""

@@ -1,0 +1,34 @@
+"""What those who watch the daemon are told: that it lives, that it is ready, its numbers."""
+
+from collections.abc import Callable
+
+from .conftest import OPERATOR, READER, Web
+
+
+def test_it_lives_is_ready_and_tells_its_numbers(web: Web) -> None:
+    with web.client() as client:
+        assert client.get("/livez").json() == {"live": True}
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()) == (200, {"daemon": "ready", "database": "ready"})
+        numbers = client.get("/metrics")
+    assert numbers.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "simian_halted 0.0" in numbers.text
+
+
+def test_without_a_daemon_or_a_database_it_lives_and_is_not_ready(another_web: Callable[..., Web]) -> None:
+    web = another_web(socket="/not/there.sock", history="/proc/no/history.db")
+    with web.client() as client:
+        assert client.get("/livez").status_code == 200
+        ready = client.get("/readyz")
+    assert ready.status_code == 503
+    assert all(why not in ("", "ready") for why in ready.json().values())
+
+
+def test_numbers_need_a_token_where_reading_does(another_web: Callable[..., Web]) -> None:
+    web = another_web(read_needs_token=True)
+    with web.client() as client:
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/livez").status_code == 200
+    for token in (READER, OPERATOR):
+        with web.client(token) as client:
+            assert client.get("/metrics").status_code == 200

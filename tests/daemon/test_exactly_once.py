@@ -19,7 +19,7 @@ from ..figures import note_figures
 from .small_starter import Files
 
 FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1
-DUES = 10_000 if FULL else 600
+DUES = 10_000 if FULL else 300
 SCHEDULES, DAEMONS = 50, 4
 EVERY_S, SPEED = 60.0, 30.0  # by the daemons' clock, which runs faster than ours
 DID_NOT_RUN = ("missed", "skipped", "failed")

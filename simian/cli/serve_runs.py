@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simian.cli.context import System
-from simian.cli.spawn import pipes, spawn
+from simian.cli.spawn import pipes, spawn, talk
 from simian.cli.start import new_run
 from simian.daemon.news import News
 from simian.errors import JournalError, SimianError, UsageError
@@ -95,13 +95,13 @@ class Runs:
         return run
 
     def _follow(self, run: str, mine: Running) -> None:
-        _, of = pipes(mine.process)
-        for line in of:
-            event = json.loads(line)
-            mine.last = event
-            mine.phase = event["phase"] if event["event"] == "phase" else mine.phase
-            self.tell(run, event)
-        mine.process.wait()
+        with talk(mine.process) as (_, of):
+            for line in of:
+                event = json.loads(line)
+                mine.last = event
+                mine.phase = event["phase"] if event["event"] == "phase" else mine.phase
+                self.tell(run, event)
+            mine.process.wait()
         self.tell(run, {"event": "ended", "exit": mine.process.returncode})
 
     def tell(self, run: str | None, event: Mapping[str, Any]) -> None:

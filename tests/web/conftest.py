@@ -34,7 +34,7 @@ class Web:
 
     def client(self, token: str | None = None, **more: Any) -> httpx.Client:
         headers = {**more.pop("headers", {}), **({"Authorization": f"Bearer {token}"} if token else {})}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, **more)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=120, **more)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import pytest
 from simian.errors import UsageError
 from simian.history import open_history
 from simian.web.access import Keyring
+from simian.web.bodies import DEEPEST, parse_json
 from simian.web.fence import Fenced, hook
 from simian.web.limits import Buckets
 from simian.web.settings import Token, read_settings
@@ -315,6 +316,13 @@ def test_a_wrong_body_starts_nothing_and_is_told_why(web: Web, body: bytes, stat
     assert answer.json()["error"]["kind"] == "usage"
     assert answer.json()["error"]["reasons"]
     assert started(web) == before
+
+
+def test_what_is_nested_deeper_than_any_of_ours_is_not_read() -> None:
+    assert parse_json(b"[" * DEEPEST + b"]" * DEEPEST)
+    for depth in (DEEPEST + 1, 500, 100_000):
+        with pytest.raises(UsageError, match="nested"):
+            parse_json(b'{"x":' * depth + b"1" + b"}" * depth)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])

@@ -58,8 +58,12 @@ def serving(folder: Path, **settings: Any) -> Iterator[Web]:
             yield Web(answer["listening"], process, daemon, log)
         finally:
             to.close()
-            process.wait(30)
-            of.close()
+            try:
+                process.wait(60)
+            finally:
+                process.kill()  # one that does not end by itself fails its test, and is not left behind
+                process.wait()
+                of.close()
 
 
 @pytest.fixture(scope="module")

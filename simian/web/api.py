@@ -43,37 +43,37 @@ def _list_of(name: str) -> dict[str, Any]:
     return {"type": "object", "required": [name], "properties": {name: {"type": "array", "items": OBJECT}}}
 
 
-async def status(call: Call) -> Any:
+async def _status(call: Call) -> Any:
     return await call.tools.daemon.ask("status")
 
 
-async def topology(call: Call) -> Any:
+async def _topology(call: Call) -> Any:
     return await call.tools.seen("topology")
 
 
-async def traffic(call: Call) -> Any:
+async def _traffic(call: Call) -> Any:
     return await call.tools.seen("traffic")
 
 
-async def monkeys(call: Call) -> Any:
+async def _monkeys(call: Call) -> Any:
     return {"monkeys": await call.tools.seen("monkeys")}
 
 
-async def experiments(call: Call) -> Any:
+async def _experiments(call: Call) -> Any:
     return {"experiments": await call.tools.seen("experiments")}
 
 
-async def plan(call: Call) -> Any:
+async def _plan(call: Call) -> Any:
     return await call.tools.daemon.ask("plan", by=call.visitor.who, **call.body.model_dump())
 
 
-async def runs(call: Call) -> Any:
+async def _runs(call: Call) -> Any:
     wanted = call.query.model_dump()
     rows, following = await call.tools.books.look(lambda history: history.page(**wanted))
     return {"runs": [{name: row[name] for name in COLUMNS} for row in rows], "next": following}
 
 
-async def start(call: Call) -> Any:
+async def _start(call: Call) -> Any:
     asked = call.body.model_dump()
 
     async def begin() -> Any:
@@ -82,12 +82,12 @@ async def start(call: Call) -> Any:
     return await call.tools.once(call.visitor.who, call.request.headers.get("idempotency-key"), asked, begin)
 
 
-async def run(call: Call) -> Any:
+async def _run(call: Call) -> Any:
     record = await record_of(call.tools, call.path["run"])
     return json.loads(whole_json(record))  # every key of the contract, and nothing that JSON has not
 
 
-async def report(call: Call) -> Response:
+async def _report(call: Call) -> Response:
     record = await record_of(call.tools, call.path["run"])
     kind = call.query.format
     text = await asyncio.to_thread(render, record, kind)
@@ -98,36 +98,36 @@ async def report(call: Call) -> Response:
     return PlainTextResponse(text, media_type=types.get(kind, "text/plain"), headers=kept)
 
 
-async def compare(call: Call) -> Any:
+async def _compare(call: Call) -> Any:
     first, second = [await record_of(call.tools, name) for name in (call.query.first, call.query.second)]
     return json.loads(await asyncio.to_thread(render_comparison, first, second, "json"))
 
 
-async def abort(call: Call) -> Any:
+async def _abort(call: Call) -> Any:
     name = await running(call.tools, call.path["run"])
     return await call.tools.change(call.visitor, "abort", name, run=name, reason=call.body.reason)
 
 
-async def halt(call: Call) -> Any:
+async def _halt(call: Call) -> Any:
     return await call.tools.change(call.visitor, "halt", reason=call.body.reason)
 
 
-async def resume(call: Call) -> Any:
+async def _resume(call: Call) -> Any:
     return await call.tools.change(call.visitor, "resume")
 
 
-async def rates(call: Call) -> Any:
+async def _rates(call: Call) -> Any:
     since = call.query.since or days_ago(RATED_DAYS)
     experiment = call.query.experiment or ""
     found = await call.tools.books.look(lambda history: history.rates(since, experiment=experiment))
     return {"rates": [{**rate._asdict(), "share": rate.share} for rate in found]}
 
 
-async def worse(call: Call) -> Any:
+async def _worse(call: Call) -> Any:
     return {"worse": [each._asdict() for each in await call.tools.books.look(lambda history: history.worse())]}
 
 
-async def events(call: Call) -> Response:
+async def _events(call: Call) -> Response:
     hub = call.tools.hub
     if hub.full():
         raise TooMany(f"{MOST_WATCHERS} watch already; close a page that is not looked at", 5.0)
@@ -154,7 +154,7 @@ async def _stream(found: AsyncIterator[dict[str, Any] | None]) -> AsyncIterator[
         yield f"{number}data: {json.dumps(event)}\n\n"
 
 
-async def series(call: Call) -> Any:
+async def _series(call: Call) -> Any:
     from simian.report.model import read
     from simian.web.series import series_of
 
@@ -162,38 +162,38 @@ async def series(call: Call) -> Any:
     return await asyncio.to_thread(lambda: series_of(read(record)))
 
 
-async def now(call: Call) -> Any:
+async def _now(call: Call) -> Any:
     """What a page that is opened now has missed: the last seconds of traffic."""
     seconds = call.tools.hub.traffic.seconds
     return {"traffic": [{"at": at, **seconds[at]} for at in sorted(seconds)], "lost": call.tools.hub.lost or None}
 
 
-async def ended(call: Call) -> Response:
+async def _ended(call: Call) -> Response:
     """The exit code that the command line would have had, for programs that wait."""
     return JSONResponse(await end_of(call.tools, call.path["run"]))
 
 
 ROUTES: list[Route] = [
-    Route("GET", "/status", status, "Runs now, faults in place, what is next, whether halted"),
-    Route("GET", "/topology", topology, "Regions, zones, nodes and links as seen now"),
-    Route("GET", "/traffic", traffic, "Where users go, by region"),
-    Route("GET", "/traffic/lately", now, "What each region served in the last three minutes, while runs went on"),
-    Route("GET", "/monkeys", monkeys, "Every monkey, with its radius and options", answer=_list_of("monkeys")),
-    Route("GET", "/experiments", experiments, "Every experiment", answer=_list_of("experiments")),
-    Route("POST", "/plan", plan, "What a run would do; nothing is touched", body=PlanAsked),
-    Route("GET", "/runs", runs, "Past runs, newest first", query=RunsWanted, answer=_RUNS),
-    Route("POST", "/runs", start, "Start a run", "operator", 202, body=RunAsked, answer=_RUN_STARTED, once=True),
-    Route("GET", "/runs/{run}", run, "The record of a run, as far as it has gone"),
-    Route("GET", "/runs/{run}/end", ended, "Whether it has ended, and how"),
-    Route("GET", "/runs/{run}/series", series, "What its charts show"),
-    Route("GET", "/runs/{run}/report", report, "Its report", query=ReportWanted, answer={}, kind="*/*"),
-    Route("POST", "/runs/{run}/abort", abort, "End it now; all is undone", "operator", 202, body=AbortAsked,
+    Route("GET", "/status", _status, "Runs now, faults in place, what is next, whether halted"),
+    Route("GET", "/topology", _topology, "Regions, zones, nodes and links as seen now"),
+    Route("GET", "/traffic", _traffic, "Where users go, by region"),
+    Route("GET", "/traffic/lately", _now, "What each region served in the last three minutes, while runs went on"),
+    Route("GET", "/monkeys", _monkeys, "Every monkey, with its radius and options", answer=_list_of("monkeys")),
+    Route("GET", "/experiments", _experiments, "Every experiment", answer=_list_of("experiments")),
+    Route("POST", "/plan", _plan, "What a run would do; nothing is touched", body=PlanAsked),
+    Route("GET", "/runs", _runs, "Past runs, newest first", query=RunsWanted, answer=_RUNS),
+    Route("POST", "/runs", _start, "Start a run", "operator", 202, body=RunAsked, answer=_RUN_STARTED, once=True),
+    Route("GET", "/runs/{run}", _run, "The record of a run, as far as it has gone"),
+    Route("GET", "/runs/{run}/end", _ended, "Whether it has ended, and how"),
+    Route("GET", "/runs/{run}/series", _series, "What its charts show"),
+    Route("GET", "/runs/{run}/report", _report, "Its report", query=ReportWanted, answer={}, kind="*/*"),
+    Route("POST", "/runs/{run}/abort", _abort, "End it now; all is undone", "operator", 202, body=AbortAsked,
           answer=_RUN_STARTED),
-    Route("POST", "/halt", halt, "End every run and forbid new ones", "operator", body=HaltAsked, answer=_HALTED),
-    Route("POST", "/resume", resume, "Allow runs again", "operator", body=Nothing, answer=_HALTED),
-    Route("GET", "/compare", compare, "Two runs, the second beside the first", query=CompareWanted),
-    Route("GET", "/rates", rates, "How runs ended, by day and monkey", query=RatesWanted, answer=_list_of("rates")),
-    Route("GET", "/worse", worse, "Experiments that held once and broke since", answer=_list_of("worse")),
-    Route("GET", "/events", events, "What happens, as it happens", query=EventsWanted, answer={"type": "string"},
+    Route("POST", "/halt", _halt, "End every run and forbid new ones", "operator", body=HaltAsked, answer=_HALTED),
+    Route("POST", "/resume", _resume, "Allow runs again", "operator", body=Nothing, answer=_HALTED),
+    Route("GET", "/compare", _compare, "Two runs, the second beside the first", query=CompareWanted),
+    Route("GET", "/rates", _rates, "How runs ended, by day and monkey", query=RatesWanted, answer=_list_of("rates")),
+    Route("GET", "/worse", _worse, "Experiments that held once and broke since", answer=_list_of("worse")),
+    Route("GET", "/events", _events, "What happens, as it happens", query=EventsWanted, answer={"type": "string"},
           kind="text/event-stream"),
 ]  # fmt: skip

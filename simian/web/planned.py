@@ -22,6 +22,7 @@ SOON_DAYS = 400.0
 MOST_LOOKED = 1000  # due times that stand closed one after the other
 MOST_SHOWN = 3000
 WEEKS = 5
+CALENDAR = {"hours", "days", "holidays", "closed", "zone"}
 SHOWN_A_DAY = 6
 
 
@@ -34,8 +35,9 @@ def with_next(row: Mapping[str, Any], calendar: Words, now: float) -> Record:
 
 def made(asked: Mapping[str, Any], visitor: Visitor, calendar: Words, now: float) -> Record:
     """The row of what was asked for. Raises UsageError with every problem."""
-    if (asked.get("calendar") or {}).get("freezes"):
-        raise UsageError("calendar.freezes names a file, which only simian.yaml and the command line may")
+    for key in sorted(set(asked.get("calendar") or {}) - CALENDAR):
+        why = "names a file, which only simian.yaml and the command line may" if key == "freezes" else "is not known"
+        raise UsageError(f"calendar.{key} {why}; a calendar here has {', '.join(sorted(CALENDAR))}")
     zone = asked.get("zone") or str((calendar or {}).get("zone") or "UTC")
     seed = asked["seed"] if asked.get("seed") is not None else secrets.randbits(32)
     owned = {"owner": visitor.name, "made": text_of(now), "declared": False}

@@ -21,6 +21,8 @@ class Protocol(HttpToolsProtocol):
 
     _late: asyncio.TimerHandle | None = None
     _head = 0  # bytes of the head that is coming
+    _told = 0  # bytes of its lines, as they are read
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first head is due."""
@@ -35,16 +37,38 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins: of the second request of a connection, too."""
         super().on_message_begin()
+        self._told = 0
         if self._late is None:
             self._expect_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Counts: a head may come whole, at once."""
+        self._told += len(name) + len(value) + 4
+        if self._told <= LARGEST_HEAD:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is here; its body has a deadline of its own."""
         self._expect_nothing()
-        super().on_headers_complete()
+        if self._told > LARGEST_HEAD:
+            self._refuse(b"431 Request Header Fields Too Large")
+        if not self._refused:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Nobody reads that of a refused head."""
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """As before."""
+        if not self._refused:
+            super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         """Counts while a head is due."""
+        if self._refused:
+            return
         if self._late is not None:
             self._head += len(data)
         super().data_received(data)
@@ -62,6 +86,7 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse(self, status: bytes) -> None:
         self._expect_nothing()
+        self._refused = True
         if not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
             self.transport.close()

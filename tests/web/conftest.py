@@ -34,7 +34,7 @@ class Web:
 
     def client(self, token: str | None = None, **more: Any) -> httpx.Client:
         headers = {**more.pop("headers", {}), **({"Authorization": f"Bearer {token}"} if token else {})}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, **more)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=120, **more)
 
 
 @contextmanager
@@ -58,8 +58,12 @@ def serving(folder: Path, **settings: Any) -> Iterator[Web]:
             yield Web(answer["listening"], process, daemon, log)
         finally:
             to.close()
-            process.wait(30)
-            of.close()
+            try:
+                process.wait(60)
+            finally:
+                process.kill()  # one that does not end by itself fails its test, and is not left behind
+                process.wait()
+                of.close()
 
 
 @pytest.fixture(scope="module")

@@ -244,6 +244,7 @@ def test_what_is_coming_is_told_with_its_die(operator: httpx.Client) -> None:
         ({"calendar": {"days": ["mon"]}}, "calendar"),
         ({"calendar": {"holidays": "XX-YY"}}, "calendar"),
         ({"calendar": {"freezes": "/etc/passwd"}}, "freezes"),
+        ({"calendar": {"moon": "full"}}, "moon"),
         ({"jitter_s": 1e9}, "jitter_s"),
         ({"misfire": "sometimes"}, "misfire"),
         ({"expires": "later"}, ""),

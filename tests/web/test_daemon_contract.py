@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -71,9 +72,13 @@ class _Real:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for run, running in self.runs._ours.items():
+            while not any((event["run"], event["event"]) == (run, "ended") for event in self.news._kept):
+                time.sleep(0.05)
+            for pipe in (running.process.stdin, running.process.stdout):
+                assert pipe
+                pipe.close()
         self.news.close()
-        for running in self.runs.going_on().values():
-            running.process.wait(60)
         self.desk.close()
         self.store.close()
 

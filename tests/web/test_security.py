@@ -5,7 +5,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 from simian.errors import UsageError
 from simian.history import open_history
 from simian.web.access import Keyring
+from simian.web.bodies import DEEPEST, parse_json
 from simian.web.fence import Fenced, hook
 from simian.web.limits import Buckets
 from simian.web.settings import Token, read_settings
@@ -317,6 +318,13 @@ def test_a_wrong_body_starts_nothing_and_is_told_why(web: Web, body: bytes, stat
     assert started(web) == before
 
 
+def test_what_is_nested_deeper_than_any_of_ours_is_not_read() -> None:
+    assert parse_json(b"[" * DEEPEST + b"]" * DEEPEST)
+    for depth in (DEEPEST + 1, 500, 100_000):
+        with pytest.raises(UsageError, match="nested"):
+            parse_json(b'{"x":' * depth + b"1" + b"}" * depth)
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
 def test_a_body_that_calls_itself_something_else_is_not_read(web: Web, kind: str) -> None:
     with web.client(OPERATOR) as client:
@@ -417,10 +425,14 @@ def test_a_second_head_that_comes_byte_by_byte_is_not_waited_for_either(web: Web
         assert b"HTTP/1.1 408 " in answered(connection)
 
 
-def test_a_head_without_end_is_cut_off(web: Web) -> None:
+@pytest.mark.parametrize("lines", [b"x-more: y\r\n" * 8000, b"x-more: " + b"y" * 80_000 + b"\r\n"])
+@pytest.mark.parametrize("end", [b"\r\n", b""])
+def test_a_head_that_is_too_long_is_cut_off(web: Web, lines: bytes, end: bytes) -> None:
     with socket.create_connection(web.place, 10) as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\n" + b"x-more: y\r\n" * 8000)
-        assert answered(connection).startswith((b"HTTP/1.1 431 ", b""))
+        start = b"GET /static/icon.svg HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        with suppress(OSError):  # it no longer listens, as it should
+            connection.sendall(start + lines + end)
+        assert answered(connection).partition(b"\r\n")[0] in (b"HTTP/1.1 431 Request Header Fields Too Large", b"")
     with web.client() as client:
         assert client.get("/api/v1/status").status_code == 200
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from simian.errors import UsageError
+from simian.errors import Refused, UsageError
 from simian.report.compare import compare as compare_runs
 from simian.report.compared import compared
 from simian.report.model import read
@@ -54,15 +54,19 @@ async def abort(page: Page) -> Response:
 
 
 async def replay(page: Page) -> Response:
-    """The same again, the die included."""
+    """The same again, the die included. Raises Refused where the same die would hit something else by now."""
     record = await record_of(page.tools, page.path["run"])
     asked: dict[str, Any] = {"monkey": None, "experiment": record.get("experiment"), "options": {}}
     if not asked["experiment"]:
         asked |= {"monkey": record.get("monkey"), "options": _given(record.get("options") or {})}
-    answer = await page.tools.change(
-        page.visitor, "start", seed=record.get("seed"), for_s=record.get("for_s"),
-        note=f"replay of {record['run']}", leashed=False, **asked,
-    )  # fmt: skip
+    asked |= {"seed": record.get("seed"), "for_s": record.get("for_s")}
+    planned = (await page.tools.daemon.ask("plan", by=page.visitor.who, **asked))["plan"]
+    if record.get("plan_hash") not in (None, planned["hash"]):
+        raise Refused(
+            "the system has changed: the same seed would hit something else than it did then; plan a new run instead"
+        )
+    note = f"replay of {record['run']}"
+    answer = await page.tools.change(page.visitor, "start", note=note, leashed=False, **asked)
     return goto(f"/runs/{answer['run']}", page.request)
 
 

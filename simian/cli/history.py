@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from simian.cli.context import System, system_looked_back_on
-from simian.cli.defaults import Group
+from simian.cli.defaults import Command, Group
 from simian.cli.output import print_json, print_table
 
 Text = Annotated[str | None, typer.Option()]
@@ -64,6 +64,27 @@ def history(
     print(f"more: simian history --after {following}" if following else "", end="\n" if following else "")
     for problem in problems:
         typer.echo(f"warning: {problem}", err=True)
+    return 0
+
+
+@app.command(cls=Command)
+def prune(
+    ctx: typer.Context,
+    keep: Annotated[str, typer.Option("--keep", help="How far back runs stay: 180d, 24h.")],
+) -> int:
+    """Take away older runs with all their readings, and due times as old. Sums by day stay."""
+    from simian.history import open_schedules
+    from simian.schedule.when import text_of
+    from simian.schedule.words import span_s
+
+    system = system_looked_back_on(ctx.obj)
+    before = system.clock.now() - span_s("--keep", keep)
+    with system.history() as past, open_schedules(system.history_place) as rows:
+        gone = {"runs": past.prune(text_of(before)), "dues": rows.prune(round(before * 1e6))}
+    if ctx.obj.json:
+        print_json({"pruned": gone, "before": text_of(before)})
+    elif not ctx.obj.quiet:
+        print(f"{gone['runs']} runs and {gone['dues']} due times before {text_of(before)[:16]}Z are gone")
     return 0
 
 

@@ -1,0 +1,89 @@
+"""``simian schedule``, as people type it: what it says, what it refuses, what it keeps."""
+
+import re
+
+import pytest
+
+from .conftest import Call, Program
+
+CALENDAR = 'calendar: {zone: Europe/Berlin, hours: "09:00-15:00", days: mon-fri, holidays: DE-BY}\n'
+
+
+def test_a_schedule_is_added_listed_shown_paused_and_removed(call: Call) -> None:
+    added = call("schedule", "add", "chaos", "--service", "store", "--cron", "0 10 * * tue", "--seed", "7", "--json")
+    row = added.document["schedule"]
+    assert (row["name"], row["monkey"], row["options"]) == ("chaos-1", "chaos", {"service": "store"})
+    assert (row["when"], row["seed"], row["zone"]) == ({"cron": "0 10 * * tue"}, 7, "UTC")
+    assert row["next"].endswith("T10:00:00.000000Z")
+    assert "chaos-2: next" in call("schedule", "add", "chaos", "--every", "6h").out
+    assert [one["name"] for one in call("schedule", "list", "--json").document["schedules"]] == ["chaos-1", "chaos-2"]
+    assert "cron 0 10 * * tue" in call("schedule", "list").out
+    assert call("schedule", "pause", "chaos-1").out == "schedule chaos-1 is paused\n"
+    shown = call("schedule", "show", "chaos-1", "--json").document
+    assert (shown["schedule"]["paused"], shown["schedule"]["next"], shown["dues"]) == (True, None, [])
+    assert call("schedule", "resume", "chaos-1").out == "schedule chaos-1 is on\n"
+    assert call("schedule", "remove", "chaos-1").code == 0
+    gone = call("schedule", "show", "chaos-1")
+    assert (gone.code, gone.err) == (2, "error: no schedule is called 'chaos-1'; there are: chaos-2\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["chaos"], "due by one of cron, every, chance, at, not by nothing"),
+        (["chaos", "--cron", "0 10 * * *", "--every", "1h"], "not by cron and every"),
+        (["chaos", "--cron", "0 10 * * 8"], "cron '0 10 * * 8': bad day-of-week; right would be"),
+        (["chaos", "--every", "0s"], "every 0.0 s cannot be; right would be between 1s and a year"),
+        (["chaos", "--chance", "often"], 'right would be "mean 2d" or "mean 2d, min 1d"'),
+        (["chaos", "--at", "2026-03-29T02:30", "--zone", "Europe/Berlin"], "does not exist in Europe/Berlin"),
+        (["chaos", "--every", "1h", "--zone", "Mars"], "zone 'Mars' is not known; right would be like Europe/Berlin"),
+        (["chaos", "--every", "1h", "--holidays", "DE-XX"], "holidays of 'DE-XX' are not known; regions of DE are"),
+        (["chaos", "--every", "1h", "--misfire", "never"], "misfire 'never' is not known; right would be skip or late"),
+        (["chaos", "--every", "1h", "--how", "smash"], "how"),
+        (["nonesuch", "--every", "1h"], "no experiment is called 'nonesuch'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_could_never_run_is_told_at_once_and_nothing_is_kept(call: Call, line: list[str], said: str) -> None:
+    answer = call("schedule", "add", *line)
+    assert answer.code == 2, answer.out
+    assert said in answer.err
+    assert call("schedule", "list", "--json").document == {"schedules": []}
+
+
+def test_a_preview_shows_the_same_die_that_will_be_thrown(shop: Program, call: Call) -> None:
+    shop.file("simian.yaml", (shop.folder / "simian.yaml").read_text() + CALENDAR)
+    call("schedule", "add", "chaos", "--chance", "mean 1d", "--seed", "7")
+    call("schedule", "add", "chaos", "--cron", "0 3 * * *", "--seed", "8", "--name", "nights")
+    told = call("schedule", "preview", "--days", "14", "--json").document
+    assert told == call("schedule", "preview", "--days", "14", "--json").document
+    day, night = ([one for one in told["coming"] if one["schedule"] == name] for name in ("chaos-1", "nights"))
+    assert len(night) == 14
+    assert all(re.match("closed: ", one["why_not"]) and one["targets"] == [] for one in night)
+    assert len(day) >= 8
+    assert all(one["why_not"] is None and len(one["targets"]) == 1 for one in day)
+    assert told["topology_hash"] == call("topology", "--json").document["hash"]
+    other = call("schedule", "preview", "chaos-1", "--days", "14", "--seed", "9", "--json").document["coming"]
+    assert [one["due"] for one in other] != [one["due"] for one in day]
+    one = day[0]
+    plan = call("chaos", "--seed", str(one["seed"]), "--plan", "--json").document["plan"]
+    assert [fault["node"] for stage in plan["stages"] for fault in stage["faults"]] == one["targets"]
+
+
+def test_schedules_of_the_file_are_checked_with_it(shop: Program, call: Call) -> None:
+    text = (shop.folder / "simian.yaml").read_text()
+    shop.file(
+        "simian.yaml", text + 'schedules:\n  - {name: a, monkey: chaos, cron: "0 10 * *"}\n  - {name: a, every: 1h}\n'
+    )
+    answer = call("schedule", "list")
+    assert answer.code == 2
+    assert "simian.yaml:7: schedules.0: cron '0 10 * *' has not five fields" in answer.err
+    assert "simian.yaml:8: schedules.1.name: 'a' is there twice" in answer.err
+    assert "simian.yaml:8: schedules.1: a schedule is of one monkey or of one experiment" in answer.err
+
+
+def test_old_runs_and_due_times_are_pruned(call: Call) -> None:
+    assert call("history", "prune", "--keep", "180d", "--json").document["pruned"] == {"runs": 0, "dues": 0}
+    wrong = call("history", "prune", "--keep", "long")
+    assert (wrong.code, "--keep: 'long' is no duration" in wrong.err) == (2, True)
+    assert call("history").code == 0

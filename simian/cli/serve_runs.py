@@ -15,9 +15,10 @@ from simian.cli.start import new_run
 from simian.daemon.news import News
 from simian.errors import JournalError, SimianError, UsageError
 from simian.guardian import is_dead
-from simian.record import iso
+from simian.record import iso, record_of
 from simian.schedule.row import Schedule
 from simian.telemetry.metrics import Metrics
+from simian.telemetry.spans import provider_for, tell_spans
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Runs:
 
     def __init__(self, system: System, news: News, metrics: Metrics | None = None) -> None:
         self._system, self._news, self._metrics = system, news, metrics or Metrics()
+        self._spans = provider_for(os.environ)
         self._ours: dict[str, Running] = {}
         self._lock = threading.Lock()
 
@@ -103,6 +105,9 @@ class Runs:
                 self.tell(run, event)
             mine.process.wait()
         self.tell(run, {"event": "ended", "exit": mine.process.returncode})
+        if self._spans is not None:
+            with contextlib.suppress(SimianError):  # a run that never began has none
+                tell_spans(record_of(self._system.journal(), run), self._spans)
 
     def tell(self, run: str | None, event: Mapping[str, Any]) -> None:
         """An event for whoever listens, and counts."""

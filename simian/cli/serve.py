@@ -174,6 +174,9 @@ class Service:
                 self.alarm.drop(name)
 
     def _told(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "unreadable":
+            self.log("error", "a schedule cannot be read, and nothing of it is started", **event)
+            return
         kind = event["state"] if event["state"] in ("missed", "skipped") else "due"
         self.news.tell(iso(self.system.clock.now()) or "", event.get("run"), {**event, "event": kind})
         self.herald.hear_due(event)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from simian.daemon.owner import Daemon
 from simian.errors import HistoryError, SimianError, UsageError
 from simian.history.schedules import Due, Schedules
+from simian.opening import UNREADABLE
 from simian.schedule.due import CLAIMED, Fate, fates
 from simian.schedule.row import Schedule
 from simian.schedule.when import text_of
@@ -19,6 +20,7 @@ from simian.world import Clock
 
 GONE_S = 120.0  # a daemon on another machine that was not seen to live for so long
 BEAT_S = 10.0
+UNREADABLE_AGAIN_S = 60.0
 Tell = Callable[[Mapping[str, Any]], None]
 
 
@@ -80,8 +82,13 @@ class Keeper:
         self._start_what_waits()
         now = self.clock.now()
         for name, watched in list(self._watched.items()):
-            if watched.starts is not None and watched.starts <= now:
+            if watched.starts is None or watched.starts > now:
+                continue
+            try:
                 self._settle(name, watched, now)
+            except UNREADABLE as error:  # a file of freezes that is gone, say: nothing is started before it is back
+                self._tell({"event": "unreadable", "schedule": name, "reason": str(error)})
+                watched.starts = now + UNREADABLE_AGAIN_S
 
     def reload(self) -> None:
         """Read the rows anew if somebody changed them."""
@@ -92,9 +99,13 @@ class Keeper:
         self.reset += [*self._watched, *rows]
         self._watched = {}
         for name, kept in rows.items():
-            schedule = Schedule.from_json(kept.schedule).under(self._calendar)
-            watched = _Watched(schedule, kept.looked / 1e6, None)
-            watched.starts = _next_start(watched)
+            try:
+                schedule = Schedule.from_json(kept.schedule).under(self._calendar)
+                watched = _Watched(schedule, kept.looked / 1e6, None)
+                watched.starts = _next_start(watched)
+            except (UsageError, *UNREADABLE) as error:  # its due times are accounted for once it can be read again
+                self._tell({"event": "unreadable", "schedule": name, "reason": str(error)})
+                continue
             self._watched[name] = watched
         self._version = version
 

@@ -77,6 +77,28 @@ def test_changes_of_the_rows_are_seen(stage: Stage) -> None:
     assert "s" in stage.keeper.reset
 
 
+def test_a_schedule_that_cannot_be_read_is_told_and_stops_no_other(stage: Stage) -> None:
+    stage.add("good")
+    stage.add("bad")
+    stage.store.change("bad", {"calendar": {"freezes": "/not/there.ics"}, "when": {"chance": {"mean_days": 1.0}}})
+    assert stage.at(NINE) == [("good", "started", "")]
+    (told,) = [event for event in stage.told if event["event"] == "unreadable"]
+    assert (told["schedule"], "/not/there.ics" in told["reason"]) == ("bad", True)
+    stage.store.change("bad", {"calendar": None, "when": {"cron": "0 * * * *"}})
+    assert ("bad", "started", "") in stage.at(NINE + 20)
+
+
+def test_a_file_of_freezes_that_goes_away_stops_its_schedule_and_no_other(stage: Stage, tmp_path: Path) -> None:
+    file = tmp_path / "freezes.ics"
+    file.write_text("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nEND:VCALENDAR\r\n")
+    stage.add("chance", when={"chance": {"mean_days": 1.0}}, calendar={"hours": "09:00-09:01", "freezes": str(file)})
+    stage.add("good")
+    stage.at(NINE - 60)
+    file.unlink()
+    assert stage.at(NINE) == [("good", "started", "")]
+    assert [event["schedule"] for event in stage.told if event["event"] == "unreadable"] == ["chance"]
+
+
 def test_a_clock_that_is_put_back_starts_nothing_again(stage: Stage) -> None:
     stage.add()
     stage.at(NINE)

@@ -73,7 +73,7 @@ def some_region_serves_at_every_moment(recorder: Recorder) -> None:
     assert all(look.addresses for look in recorder.looks), "somebody was answered no address"
 
 
-@pytest.mark.parametrize("experiment", list(STAGES))
+@pytest.mark.parametrize("experiment", list(STAGES) if CASES is EVERY else ["kong-hard"])
 def test_a_whole_run_leaves_nobody_unserved(own_lab: OwnLab, experiment: str) -> None:
     before = own_lab.world()
     with Recorder(own_lab.manifest) as recorder:

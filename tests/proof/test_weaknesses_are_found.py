@@ -66,7 +66,7 @@ def test_the_monkey_finds_it_and_says_where_to_look(whole_lab: WholeLab, name: s
 
 @pytest.mark.lab
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", list(WEAKNESSES) if FULL else ("dropped-hints",))
+@pytest.mark.parametrize("name", list(WEAKNESSES) if FULL else ("failover-mode-ignored",))
 def test_it_is_found_with_the_real_parts_too(whole_lab: WholeLab, real: str, name: str) -> None:
     parts = real.replace(",sqs", "") if name in UNDER_LOAD else real
     whole_lab.up("--weakness", name, "--real", parts)

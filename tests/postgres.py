@@ -77,3 +77,11 @@ def postgres() -> Iterator[Postgres]:
     finally:
         server.control("-m", "immediate", "stop")
         shutil.rmtree(folder)
+
+
+def place_of(request: pytest.FixtureRequest, folder: Path) -> str:
+    """Where a history is to be, by the fixture's parameter: in a file of ``folder``, or in ``server``."""
+    if request.param == "sqlite":
+        return str(folder / "history.db")
+    server: Postgres = request.getfixturevalue("server")
+    return server.create(f"p{abs(hash(request.node.nodeid))}")

@@ -227,7 +227,9 @@ class Keeper:
     def _again(self, due: Due) -> None:
         """It was claimed, did not begin, and never will under that name."""
         schedule, now = self.schedule(due.schedule), self.clock.now()
-        why = "the daemon that had claimed it died before the run began"
+        mine_all_along = due.daemon == self.me.name
+        why = "the database was away" if mine_all_along else "the daemon that had claimed it died"
+        why += " before the run began"
         fate = fates(schedule, due.due / 1e6 - 1e-6, now, self._calendar) if schedule else []
         mine = next((one for one in fate if _us(one.due) == due.due), None)
         if mine is None or schedule is None or mine.state != CLAIMED:
@@ -276,7 +278,7 @@ def reconcile(store: Schedules, declared: Sequence[Schedule]) -> list[str]:
             done.append(f"added {name}")
             continue
         kept = there[name]
-        same = replace(one, made=kept["made"], paused=kept["paused"], seed=one.seed).to_json()
+        same = replace(one, made=kept["made"], paused=kept["paused"]).to_json()
         if changed := {key: value for key, value in same.items() if value != kept[key]}:
             store.change(name, changed)
             done.append(f"changed {name}: {', '.join(changed)}")

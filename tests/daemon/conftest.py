@@ -12,7 +12,7 @@ from simian.history import Schedules, open_schedules
 from simian.schedule.row import Schedule
 from simian.schedule.when import moment_of
 
-from ..postgres import Postgres, postgres
+from ..postgres import Postgres, place_of, postgres
 from .small_starter import Files
 
 NINE = moment_of("2026-11-25T09:00Z")
@@ -42,10 +42,7 @@ def server() -> Iterator[Postgres]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "history.db")
-    server: Postgres = request.getfixturevalue("server")
-    return server.create(f"d{abs(hash(request.node.name))}")
+    return place_of(request, tmp_path)
 
 
 @pytest.fixture

@@ -146,6 +146,7 @@ def test_a_database_that_goes_away_amid_a_start_neither_doubles_nor_loses_it(
     rows = stage.at(NINE + 10)
     assert [row[:2] for row in rows] == [("s", "started")]
     assert len(stage.starter.begun()) == 1
+    assert not [event for event in stage.told if "died" in event["reason"]]  # nobody did
 
 
 def claim(stage: Stage, daemon: Daemon, state: str = "claimed", run: str = "r1") -> Due:

@@ -12,7 +12,7 @@ from simian.history import Schedules, open_schedules
 from simian.history.schedules import Due
 from simian.schedule.row import Schedule
 
-from ..postgres import Postgres, postgres
+from ..postgres import Postgres, place_of, postgres
 
 NOON = 1_795_608_000_000_000
 
@@ -26,10 +26,7 @@ def server() -> Iterator[Postgres]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of each kind; the same tests hold for both."""
-    if request.param == "sqlite":
-        return str(tmp_path / "history.db")
-    server: Postgres = request.getfixturevalue("server")
-    return server.create(f"s{abs(hash(request.node.name))}")
+    return place_of(request, tmp_path)
 
 
 @pytest.fixture

@@ -117,7 +117,8 @@ def _health(node: NodeSpec) -> dict[str, Any]:
         test = ["CMD", "/toxiproxy-cli", "list"]
     if node.service == "dns":
         test = ["CMD", "pdns_control", "--socket-dir=/var/run/pdns", "rping"]
-    return {"test": test, "interval": f"{HEALTH_EVERY_S}s", "timeout": "5s", "retries": 3, "start_period": "300s"}
+    # Generous: once well, a node on a starved machine whose looks are late would be called unhealthy for good by `up`.
+    return {"test": test, "interval": f"{HEALTH_EVERY_S}s", "timeout": "20s", "retries": 6, "start_period": "300s"}
 
 
 # --- what the containers of one service have ---

@@ -12,10 +12,11 @@ from .conftest import Call, Program
 COMMANDS = [
     "demo", "lab", "chaos", "gorilla", "kong", "split-brain", "latency", "traffic", "run", "validate", "experiments",
     "monkeys", "status", "abort", "recover", "halt", "resume", "topology", "doctor", "history", "report",
-    "compare", "replay",
+    "compare", "replay", "schedule", "serve",
 ]  # fmt: skip
 BELOW = [("lab", "up"), ("lab", "down"), ("lab", "status"), ("lab", "logs"), ("monkeys", "show"), ("traffic", "show"),
-         ("experiments", "show"), ("experiments", "schema")]  # fmt: skip
+         ("experiments", "show"), ("experiments", "schema"), ("schedule", "add"), ("schedule", "preview"),
+         ("history", "prune")]  # fmt: skip
 RUN_OPTIONS = ("--for", "--seed", "--plan", "--leashed", "--note", "--report", "--yes", "--no-progress")
 HEAVY = (
     "sqlalchemy",

@@ -136,8 +136,11 @@ def _ours(node: NodeSpec, layout: Layout) -> dict[str, Any]:
 
 
 def _users(node: NodeSpec, layout: Layout) -> dict[str, Any]:
+    """They come once everybody is well: before that their requests would but keep the stores from starting."""
     published = {"ports": [f"127.0.0.1:{_DOOR_PORT}:{node.port}"]}
-    return _ours(node, layout) | published | {"depends_on": {"dns": {"condition": "service_started"}}}
+    served_by = [one.name for service in ("gateway", "members") for one in layout.nodes_of(service)]
+    well = {"condition": "service_healthy", "required": False}  # a weakness may leave some of them out
+    return _ours(node, layout) | published | {"depends_on": dict.fromkeys(["dns", *served_by], well)}
 
 
 def _cache(node: NodeSpec, layout: Layout) -> dict[str, Any]:

@@ -17,7 +17,7 @@ _ENTRY = "ip route replace {told}/32 via {near} && exec docker-entrypoint.sh cas
 # C1 and a serial collector: half of the start, two thirds of the memory; no wait for gossip to settle.
 _JAVA = (
     "-XX:+UseSerialGC", "-XX:-UseG1GC", "-XX:TieredStopAtLevel=1", "-da", "-Dcassandra.set_sep_thread_name=false",
-    "-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.ring_delay_ms=4000",
+    "-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.ring_delay_ms=30000",
     "-Dcassandra.shutdown_announce_in_ms=500", "-Dcassandra.auto_bootstrap=false",
     "-Dcassandra.consistent.rangemovement=false", "-Dcassandra.config.allow_system_properties=true",
     "-Dcassandra.enable_nodelocal_queries=true",  # whoever compares replicas asks each for its own rows
@@ -29,7 +29,7 @@ _SETTINGS = {
     "memtable_offheap_space": "40MiB", "memtable_flush_writers": 1, "commitlog_segment_size": "8MiB",
     "commitlog_total_space": "64MiB", "key_cache_size": "4MiB", "counter_cache_size": "0MiB",
     "file_cache_size": "32MiB", "networking_cache_size": "32MiB", "dynamic_snitch": "false",
-    # Delivered faster, hints alone fill two cores once a slow start has made some: they come too late, are sent again, …
+    # Delivered faster, hints alone fill two cores once a slow start has made some: late ones are sent again.
     "hints_flush_period": "1000ms", "hinted_handoff_throttle": "64KiB", "max_hints_delivery_threads": 1,
     "hinted_handoff_enabled": "${SIMIAN_LAB_HINTS:-true}",
     # By default a node that is killed forgets what it took in the last ten seconds. (Were it synced before each

@@ -28,6 +28,9 @@ ANYWHERE = "0.0.0.0"
 REAL = {"toxiproxy": "toxiproxy", "memcached": "memcached", "dns": "powerdns", "sqs": "elasticmq", "store": "cassandra"}
 TOKEN = "SIMIAN_LAB_TOKEN"
 RATE = 50.0  # two cores carry more users than that, and the ring of stores beside them
+# Java that has just started carries a tenth of that: met with all of it at once, every request fails, is tried again,
+# and keeps all others from being served for good.
+WARM_UP_S = 30.0
 _PATIENCE_S, _PAUSE_S = 120.0, 0.5
 
 
@@ -92,7 +95,8 @@ def be_users(told: Told, folder: Path) -> None:
             each["address"] = f"{ANYWHERE}:{each['address'].rpartition(':')[2]}"
     path = folder / "manifest.json"
     path.write_text(json.dumps(shape))
-    os.execv(sys.executable, [sys.executable, "-m", "simian.load", "--manifest", str(path)])
+    warm_up = ("--warm-up", f"{WARM_UP_S:g}")
+    os.execv(sys.executable, [sys.executable, "-m", "simian.load", "--manifest", str(path), *warm_up])
 
 
 # --- the zones of a new lab ---

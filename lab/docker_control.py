@@ -7,8 +7,10 @@ simian was installed to.
 import json
 import os
 import secrets
+import socket
 import subprocess
 import time
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -26,6 +28,8 @@ DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 _FEED_PORT = 9900
 _UP_S, _DOWN_S, _ASK_S = 300.0, 120.0, 60.0
 _POLL_S = 0.2
+_SERVED_S = 120.0  # the users' own warm-up, and as much again on a slow machine
+_SLICES, _NEARLY_ALL = 15, 0.95  # of the users' feed: three seconds
 _LOOK_S = 2.0
 
 
@@ -101,6 +105,7 @@ def up(
     wait = ("--wait", "--wait-timeout", f"{_UP_S:g}")
     _compose(engine, manifest, "up", "-d", "--quiet-pull", *wait, *absent, limit_s=_UP_S + _ASK_S)
     _wait_until_ready(manifest)
+    wait_until_served(manifest.feed, manifest.rate)
     return manifest
 
 
@@ -172,6 +177,41 @@ def _wait_until_ready(manifest: Manifest) -> None:
                     "containers must be reachable by their addresses: run simian beside a Linux engine"
                 )
             time.sleep(_POLL_S)
+
+
+def wait_until_served(feed: str, rate: float, limit_s: float = _SERVED_S) -> None:
+    """Return once users send ``rate`` requests a second and nearly all are answered, by their feed at ``host:port``.
+
+    Raises ``LabError`` when that does not come about in time.
+    """
+    host, _, port = feed.rpartition(":")
+    deadline, lately = time.monotonic() + limit_s, deque[Counter[str]](maxlen=_SLICES)
+    seen = Counter[str]()
+    try:
+        with socket.create_connection((host, int(port)), _ASK_S) as connection, connection.makefile() as lines:
+            for line in lines:
+                lately.append(_slice(json.loads(line)))
+                seen = sum(lately, Counter[str]())
+                enough = seen["sent"] >= rate * seen["ms"] / 1000 * _NEARLY_ALL and len(lately) == _SLICES
+                if enough and seen["ok"] >= seen["ended"] * _NEARLY_ALL:
+                    return
+                if time.monotonic() > deadline:
+                    break
+    except OSError as error:
+        raise LabError(f"the users' feed at {feed} cannot be read: {error}") from error
+    raise LabError(
+        f"{limit_s:g} s after everything was healthy users are not served: of {seen['ended']} requests in the last "
+        f"{seen['ms'] / 1000:g} s {seen['ok']} were; the machine may be too slow or busy for the lab in containers "
+        f"(take it down, and try --rate {max(1, rate // 2):g} or --small), else look at: simian lab logs members-east-a"
+    )
+
+
+def _slice(told: Mapping[str, Any]) -> Counter[str]:
+    """What one line of the feed counts, with its length in ms."""
+    counted = Counter({"ms": round(told.get("seconds", 0.0) * 1000), "sent": told.get("sent", 0)})
+    for row in told.get("rows", ()):
+        counted.update({"ended": row["ended"], "ok": row["ok"]})
+    return counted
 
 
 def down(folder: Path, environment: Mapping[str, str]) -> bool:

@@ -54,16 +54,26 @@ def up(
         str, typer.Option("--weakness", metavar="NAME", help="Build it with one flaw; simian lab weaknesses has them.")
     ] = "",
     small: Annotated[bool, typer.Option("--small", help="One store node a region (docker only).")] = False,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--rate",
+            min=1,
+            max=1000,
+            help="Users' requests a second; by default 200, in containers 50.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> int:
     """Bring the lab up; a second time does nothing."""
     flavour = _flavour(flavour)
     _only_known(weakness)
     if flavour == "docker":
-        manifest = _docker_up(seed, real, weakness, small)
+        manifest = _docker_up(seed, real, weakness, small, rate)
     elif small:
         raise UsageError("--small is for the lab in containers; add --flavour docker, or leave it out")
     else:
-        manifest = lab_up(seed, real_parts(real, os.environ), weakness)
+        manifest = lab_up(seed, real_parts(real, os.environ), weakness, rate)
     nodes, parts = len(manifest.layout.nodes), sorted(manifest.real)
     if ctx.obj.json:
         up_now = {"lab": "up", "nodes": nodes, "real": parts, "weakness": manifest.weakness}
@@ -76,12 +86,13 @@ def up(
     return 0
 
 
-def _docker_up(seed: int, real: str, weakness: str, small: bool) -> Any:
+def _docker_up(seed: int, real: str, weakness: str, small: bool, rate: float | None) -> Any:
     if real:
         raise UsageError("--real is for the lab of local processes; in containers every part is a real one already")
     docker = _docker()
+    more = ({"stores": 1} if small else {}) | ({"rate": rate} if rate else {})
     try:
-        return docker.up(lab_state().path, os.environ, seed=seed, weakness=weakness, **({"stores": 1} if small else {}))
+        return docker.up(lab_state().path, os.environ, seed=seed, weakness=weakness, **more)
     except docker.LabError as error:
         raise DriverError(str(error)) from error
 
@@ -121,11 +132,12 @@ def real_parts(listed: str, environment: Mapping[str, str]) -> dict[str, str]:
         raise DriverError(str(error)) from error
 
 
-def lab_up(seed: int, real: Mapping[str, str] | None = None, weakness: str = "") -> Any:
+def lab_up(seed: int, real: Mapping[str, str] | None = None, weakness: str = "", rate: float | None = None) -> Any:
     """Bring it up and return its manifest; ``real`` as ``real_parts``. Raises DriverError with the lab's own words."""
     control = _control()
     try:
-        return control.up(lab_state().path, seed=seed, real=real, weakness=weakness)
+        more = {"rate": rate} if rate else {}
+        return control.up(lab_state().path, seed=seed, real=real, weakness=weakness, **more)
     except control.LabError as error:
         raise DriverError(str(error)) from error
 

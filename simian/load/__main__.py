@@ -49,6 +49,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=_positive(float), help="requests a second in all (the manifest's, or 200)")
     parser.add_argument("--seed", type=int, help="of arrivals, devices and kinds (the manifest's)")
     parser.add_argument("--devices", type=_positive(int), default=600, help="how many there are (600)")
+    parser.add_argument("--warm-up", type=_positive(float), default=0.0, help="seconds until the full rate (0)")
     return parser.parse_args()
 
 
@@ -98,7 +99,7 @@ async def _live(system: System, options: argparse.Namespace) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(cut_slices(tally, feed.publish))
         group.create_task(_reap(pool))
-        group.create_task(engine.run(arrivals(crowd, rate, dice)))
+        group.create_task(engine.run(arrivals(crowd, rate, dice, warm_up_s=options.warm_up)))
 
 
 def _calm_collector() -> None:

@@ -138,7 +138,8 @@ class SmallContainers:
         region: str = "east",
         name: str = "",
         network: str = "",
-        command: str = POLITE,
+        image: str = IMAGE,
+        command: str | Sequence[str] = POLITE,
         labels: Mapping[str, str] | None = None,
         host: Mapping[str, Any] | None = None,
         endpoint: Mapping[str, Any] | None = None,
@@ -149,8 +150,8 @@ class SmallContainers:
         address = dict(endpoint or {}).get("ipv4_address") or self.free_address(network)
         ends = {"ipv4_address": address, "aliases": [node, f"{node}.{region}"]} | dict(endpoint or {})
         made = self.api.create_container(
-            IMAGE,
-            ["sh", "-c", command],
+            image,
+            ["sh", "-c", command] if isinstance(command, str) else list(command),
             name=name,
             labels=self._labels(node, region) | dict(labels or {}),
             host_config=self.api.create_host_config(

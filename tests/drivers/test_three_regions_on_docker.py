@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simian_lab.layout import Layout
 
 from simian.runner import NO_DATA
-from simian.steering.powerdns import write_weights
 
 from ..real_parts import part_missing
 from .commands import CLEAN, told
 from .conftest import PATIENCE_S
 from .docker_engine import PORT, RealEngine, SmallContainers, real_engine_fixture  # noqa: F401
+from .sea import HOMES, SeaDns
 from .shop import Shop
-from .small_lab import KEY, RealPowerDns, ask_dns_api
 
 PLACES = {
     **{f"north-{zone}": "north" for zone in "abc"},
@@ -95,56 +93,15 @@ def test_regions_are_cut_apart_by_the_networks_of_the_engine_and_joined_again(
     assert shop.seen() == before
 
 
-HOMES = {"north": "198.18.0.0/17", "south": "198.18.128.0/17", "isle": "198.19.0.0/16"}
-ZONE = "sea."
-
-
-class SeaDns:
-    """A real PowerDNS that leads the users of each region to a switch of its own, and that to the region's servers."""
-
-    def __init__(self, folder: Path, shop: Shop) -> None:
-        self.dns = RealPowerDns(folder, Layout.compute(0))
-        self._servers = {
-            region: [shop.containers.addresses[f"web-{place}"] for place, its in PLACES.items() if its == region]
-            for region in HOMES
-        }
-        geo = "".join(f"if netmask({{'{net}'}}) then return '{home}.switch.sea.' end " for home, net in HOMES.items())
-        records = [("app", "LUA", [f"CNAME \";{geo}return 'north.switch.sea.'\""])]
-        for home in HOMES:
-            weights = write_weights({f"{each}.web.sea.": 100 * (each == home) for each in HOMES})
-            records += [(f"{home}.switch", "LUA", [weights]), (f"{home}.web", "A", self._servers[home])]
-        sets = [
-            {"name": f"{name}.{ZONE}", "type": kind, "ttl": 1, "changetype": "REPLACE",
-             "records": [{"content": content, "disabled": False} for content in contents]}
-            for name, kind, contents in records
-        ]  # fmt: skip
-        zone = {"name": ZONE, "kind": "Native", "nameservers": [], "soa_edit_api": "", "rrsets": sets}
-        status, answer = ask_dns_api(self.dns.api, "POST", "", zone)
-        assert status == 201, answer
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The section ``steering:``."""
-        return {
-            "driver": "dns", "provider": "powerdns", "url": f"http://127.0.0.1:{self.dns.api}", "key": KEY,
-            "ask": f"127.0.0.1:{self.dns.udp}", "name": "app.sea", "zone": ZONE,
-            "homes": {home: {"switch": f"{home}.switch.sea.", "subnets": [net]} for home, net in HOMES.items()},
-            "regions": {
-                region: {"target": f"{region}.web.sea.", "addresses": its} for region, its in self._servers.items()
-            },
-        }  # fmt: skip
-
-    def records(self) -> list[Any]:
-        """The zone as the server has it, without its serial number."""
-        _, zone = ask_dns_api(self.dns.api, "GET", f"/{ZONE}")
-        return sorted(
-            (each["name"], each["type"], str(each["records"])) for each in zone["rrsets"] if each["type"] != "SOA"
-        )
+def servers(shop: Shop, service: str) -> dict[str, list[str]]:
+    """The addresses of a service by region."""
+    at = shop.containers.addresses
+    return {region: [at[f"{service}-{place}"] for place, its in PLACES.items() if its == region] for region in HOMES}
 
 
 @pytest.fixture
 def sea_dns(shop: Shop, tmp_path: Path) -> Iterator[SeaDns]:
-    made = SeaDns(tmp_path, shop)
+    made = SeaDns(tmp_path, servers(shop, "web"))
     config = shop.folder / "simian.yaml"
     plain = config.read_text()
     try:

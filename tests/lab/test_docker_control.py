@@ -1,5 +1,10 @@
 """What the lab in containers refuses before it touches an engine; the rest is in test_docker_lab.py."""
 
+import json
+import socket
+import threading
+from contextlib import suppress
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -65,3 +70,42 @@ def test_a_node_in_a_container_listens_everywhere_and_sees_what_stands_in_its_ow
 def test_a_container_that_is_no_node_says_which_there_are(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="no node is called gateway-north-a; there are gateway-east-a"):
         container.context_of(container.Told("secret"), "gateway-north-a", tmp_path)
+
+
+def feed(*slices: dict[str, object]) -> tuple[str, threading.Thread]:
+    """The address of a users' feed that tells the last of these slices over and over, to one reader."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    told = [json.dumps({"type": "slice", "seconds": 0.2, **one}).encode() + b"\n" for one in slices]
+
+    def tell() -> None:
+        with listener, listener.accept()[0] as reader, suppress(OSError):
+            for line in chain(told, repeat(told[-1])):
+                reader.sendall(line)
+
+    thread = threading.Thread(target=tell)
+    thread.start()
+    return f"127.0.0.1:{listener.getsockname()[1]}", thread
+
+
+def row(ended: int, ok: int) -> dict[str, object]:
+    return {"home": "east", "kind": "play", "ended": ended, "ok": ok, "failed": ended - ok}
+
+
+def test_users_are_served_once_nearly_all_of_the_full_rate_are_answered() -> None:
+    cold = [{"sent": 2, "rows": [row(2, 2)]}] * 20 + [{"sent": 10, "rows": [row(10, 3)]}] * 20
+    address, thread = feed(*cold, {"sent": 10, "rows": [row(5, 5), row(5, 5)]})
+    docker_control.wait_until_served(address, 50.0, limit_s=60.0)
+    thread.join()
+
+
+@pytest.mark.parametrize(("sent", "ok"), [(10, 9), (9, 9), (0, 0)])
+def test_users_who_are_not_served_in_time_are_told_with_what_to_try(sent: int, ok: int) -> None:
+    address, thread = feed({"sent": sent, "rows": [row(sent, ok)]})
+    with pytest.raises(LabError, match=rf"not served.*{15 * ok} were.*--rate 25"):
+        docker_control.wait_until_served(address, 50.0, limit_s=0.1)
+    thread.join()
+
+
+def test_a_feed_that_nobody_tells_is_named() -> None:
+    with pytest.raises(LabError, match=r"feed at 127.0.0.1:1 cannot be read"):
+        docker_control.wait_until_served("127.0.0.1:1", 50.0)

@@ -30,7 +30,7 @@ TOKEN = "SIMIAN_LAB_TOKEN"
 RATE = 50.0  # two cores carry more users than that, and the ring of stores beside them
 # Java that has just started carries a tenth of that: met with all of it at once, every request fails, is tried again,
 # and keeps all others from being served for good.
-WARM_UP_S = 30.0
+WARM_UP_S = 60.0
 _PATIENCE_S, _PAUSE_S = 120.0, 0.5
 
 

@@ -28,7 +28,7 @@ DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 _FEED_PORT = 9900
 _UP_S, _DOWN_S, _ASK_S = 300.0, 120.0, 60.0
 _POLL_S = 0.2
-_SERVED_S = 120.0  # the users' own warm-up, and as much again on a slow machine
+_SERVED_S = 150.0  # the users' own warm-up, and as much again on a slow machine
 _SLICES, _NEARLY_ALL = 15, 0.95  # of the users' feed: three seconds
 _LOOK_S = 2.0
 

@@ -28,6 +28,7 @@ _HIDDEN_S = 1
 _SOON_S = 0.25  # an announcement is often a little ahead of the write itself
 _TIE_RECEIVES = 5  # another value of the same time: it has won, or what was announced is still on its way
 _PAUSE_S = 0.3
+_UNSETTLED_PAUSE_S = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -137,6 +138,9 @@ class Invalidator:
                 if done:
                     await self._queue.delete(done)
                     self.done += len(done)
+                if len(done) < len(received):
+                    # They come again: asked for without a pause, what waits for a store that is behind keeps it so.
+                    await asyncio.sleep(_UNSETTLED_PAUSE_S)
             except HttpError as error:
                 await _pause(self._queue, error)
 

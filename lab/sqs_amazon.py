@@ -26,6 +26,8 @@ except ImportError as missing:
 
 REGION = "elasticmq"  # it has one, and asks for no credentials; the client wants both
 LONGEST_S = 60.0  # every call has a time limit of its own, which is shorter
+# Who gives up on a slow server's answer sends again what it has taken already, and makes it slower still.
+TAKEN_WITHIN_S = 10.0
 _NO_SUCH_QUEUE = ("QueueDoesNotExist", "NonExistentQueue")
 Act = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -64,7 +66,9 @@ class AmazonSqs:
     async def send(self, bodies: list[str]) -> None:
         """Send up to 10 messages; all or an error (some may have been taken)."""
         entries = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(bodies)]
-        answer = await self._call(partial(self._client.send_message_batch, QueueUrl=self._url, Entries=entries))
+        answer = await self._call(
+            partial(self._client.send_message_batch, QueueUrl=self._url, Entries=entries), TAKEN_WITHIN_S
+        )
         if failed := answer.get("Failed"):
             raise SqsFailed(f"{len(failed)} of {len(bodies)} messages were not taken: {failed[0]}")
 
@@ -86,7 +90,9 @@ class AmazonSqs:
     async def delete(self, receipts: list[str]) -> None:
         """Remove received messages, up to 10."""
         entries = [{"Id": str(at), "ReceiptHandle": receipt} for at, receipt in enumerate(receipts)]
-        await self._call(partial(self._client.delete_message_batch, QueueUrl=self._url, Entries=entries))
+        await self._call(
+            partial(self._client.delete_message_batch, QueueUrl=self._url, Entries=entries), TAKEN_WITHIN_S
+        )
 
     async def _call(self, act: Act, timeout_s: float = ATTEMPT_S) -> dict[str, Any]:
         """One call, held back as client-side rules say."""

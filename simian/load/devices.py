@@ -76,7 +76,7 @@ class Arrival(NamedTuple):
 
 
 def arrivals(crowd: Sequence[Device], rate: float, dice: random.Random, *, warm_up_s: float = 0.0) -> Iterator[Arrival]:
-    """Requests without end, ``rate`` a second in all, homes by turns; in the first ``warm_up_s`` evenly more and more.
+    """Requests without end, ``rate`` a second in all, homes by turns; in the first ``warm_up_s`` few, then more and more.
 
     Each second is cut into ``rate`` equal slots and one request starts at a random moment of each. Unlike an even
     beat this cannot march in step with anything periodic in the system; unlike Poisson arrivals every second has
@@ -94,7 +94,7 @@ def arrivals(crowd: Sequence[Device], rate: float, dice: random.Random, *, warm_
 
 
 def _warming(at_full_s: float, warm_up_s: float) -> float:
-    """When a request starts that would start then at the full rate, if the rate grows from nothing for so long."""
-    if at_full_s >= warm_up_s / 2:
-        return at_full_s + warm_up_s / 2
-    return math.sqrt(2 * warm_up_s * at_full_s)
+    """When a request starts that would start then at the full rate, if the rate grows with the square of the time."""
+    if at_full_s >= warm_up_s / 3:
+        return at_full_s + warm_up_s * 2 / 3
+    return math.cbrt(3 * warm_up_s**2 * at_full_s)

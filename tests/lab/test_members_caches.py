@@ -199,7 +199,7 @@ def test_a_write_that_was_never_made_is_let_go(kit: Any) -> None:
                     async def let_go(queue: Any = queue) -> bool:
                         return bool(queue.done)
 
-                    await kit.eventually(let_go)
+                    await kit.eventually(let_go, 30.0)
                     receives[sure] = queue.receives
             assert 1 < receives[False] < receives[True]
 

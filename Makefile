@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check fix lab lab-docker images bench prove clean
+.PHONY: demo test check fix lab lab-docker images bench prove holes clean
 
 $(STAMP): pyproject.toml filters/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,6 +35,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit -q -c pyproject.toml -r simian monkeys lab filters experiments
 	$(BIN)/python -m pytest tests/test_house.py -q
 
 fix: $(STAMP)
@@ -53,6 +54,10 @@ bench: $(STAMP)
 prove: $(STAMP)
 	PATH="$$PATH:$(CURDIR)/.ci/parts" SIMIAN_ELASTICMQ="$${SIMIAN_ELASTICMQ-$(CURDIR)/.ci/parts/elasticmq}" \
 	  $(BIN)/python tests/crash/prove.py --seeds $(or $(SEEDS),50) $(PARTS)
+
+# Each weakness planted in a copy, and its test run there; minutes. HOLE="no link" is those with these words.
+holes: $(STAMP)
+	$(BIN)/python tests/planted_holes.py $(HOLE)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info filters/*.egg-info filters/build

@@ -18,7 +18,7 @@ from .layout import Layout, NodeSpec
 from .manifest import PROJECT
 
 FULL = "full"  # the profile of the second and third store node of a region
-DEFAULT_TOKEN = "only-on-this-machine"
+DEFAULT_TOKEN = "only-on-this-machine"  # nosec B105  # no secret: the lab listens on this machine only, and says so
 IMAGES = {
     "gateway": "simian-lab:0.1.0",
     "members": "simian-lab:0.1.0",

@@ -56,7 +56,7 @@ def service(node: NodeSpec, layout: Layout) -> dict[str, Any]:
             "CASSANDRA_SEEDS": ",".join(f"{_told(each)}:{_port(f'store-{each}-{ZONES[0]}')}" for each in REGIONS),
             "CASSANDRA_LISTEN_ADDRESS": node.host,
             "CASSANDRA_BROADCAST_ADDRESS": told,
-            "CASSANDRA_RPC_ADDRESS": "0.0.0.0",
+            "CASSANDRA_RPC_ADDRESS": "0.0.0.0",  # nosec B104  # inside a closed network of containers
             "CASSANDRA_BROADCAST_RPC_ADDRESS": node.host,
             "MAX_HEAP_SIZE": HEAP,
             "HEAP_NEWSIZE": "96M",

@@ -100,12 +100,13 @@ class _Connection:
         try:
             self._session = self.cluster.connect()
             cassandra_schema.ensure(self._execute, ring.replicas)
-            reading, once = f"SELECT key, value, writetime(value) FROM {KV} WHERE key", ConsistencyLevel.LOCAL_ONE
+            # Tables are named by ours; keys and values are bound.
+            reading, once = f"SELECT key, value, writetime(value) FROM {KV} WHERE key", ConsistencyLevel.LOCAL_ONE  # nosec B608
             self.get = self._prepare(f"{reading} = ?", ring.consistency)
             self.get_many = self._prepare(f"{reading} IN ?", ring.consistency)
-            self.put = self._prepare(f"INSERT INTO {KV} (key, value) VALUES (?, ?) USING TIMESTAMP ?", ring.consistency)
-            self.note = self._prepare(f"INSERT INTO {LATELY} (slot, key, at_us) VALUES (?, ?, ?)", ring.consistency)
-            self.noted = self._prepare(f"SELECT key, at_us FROM {LATELY} WHERE slot = ? LIMIT ?", once)
+            self.put = self._prepare(f"INSERT INTO {KV} (key, value) VALUES (?, ?) USING TIMESTAMP ?", ring.consistency)  # nosec B608
+            self.note = self._prepare(f"INSERT INTO {LATELY} (slot, key, at_us) VALUES (?, ?, ?)", ring.consistency)  # nosec B608
+            self.noted = self._prepare(f"SELECT key, at_us FROM {LATELY} WHERE slot = ? LIMIT ?", once)  # nosec B608
         except BaseException:
             self.close()
             raise

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import io
 import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from simian.errors import TimedOut, Unreachable
 
 _LARGEST_ANSWER_B = 32 << 20
+Dial = Callable[[str, int, float], socket.socket]  # host, port, how long it may take at most
 
 
 class NobodyListens(Unreachable):
@@ -44,20 +46,23 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Any answer, whatever its status."""
+    """Any answer, whatever its status. ``retry_after``: when to come again, as its header has it."""
 
     status: int
     content: bytes
+    retry_after: str | None = None
 
 
 def call(
-    service: Service, method: str, tail: str = "", body: bytes | None = None, *, limit_s: float, who: str
-) -> Answer:
+    service: Service, method: str, tail: str = "", body: bytes | None = None, *, limit_s: float, who: str,
+    dial: Dial | None = None,
+) -> Answer:  # fmt: skip
     """One call of ``path + tail`` on a connection of its own; ``who`` is called for names it in errors.
 
-    Raises NobodyListens, Unreachable (it cannot have landed, or was cut off) or TimedOut (it may still land).
+    Raises NobodyListens, Unreachable (it cannot have landed, or was cut off) or TimedOut (it may still land); and what
+    ``dial`` raises, which connects where an address is to be looked at first.
     """
-    attempt, where = _Attempt(service, limit_s), f"{who} at {service.host}:{service.port}"
+    attempt, where = _Attempt(service, limit_s, dial), f"{who} at {service.host}:{service.port}"
     try:
         return attempt.run(method, tail, body)
     except TimeoutError as error:
@@ -87,8 +92,8 @@ class _UntilDeadline(io.RawIOBase):
 class _Attempt:
     """``sent`` tells whether the call may have landed."""
 
-    def __init__(self, service: Service, limit_s: float) -> None:
-        self._service, self._ends = service, time.monotonic() + limit_s
+    def __init__(self, service: Service, limit_s: float, dial: Dial | None) -> None:
+        self._service, self._ends, self._dial = service, time.monotonic() + limit_s, dial
         kind = http.client.HTTPSConnection if service.secure else http.client.HTTPConnection
         self._connection = kind(service.host, service.port, timeout=limit_s)
         self.sent = False
@@ -101,12 +106,22 @@ class _Attempt:
 
     def run(self, method: str, tail: str, body: bytes | None) -> Answer:
         with contextlib.closing(self._connection):
-            self._connection.connect()
+            self._connect()
             self._connection.sock.settimeout(self._left_s())
             self.sent = True
             headers = {**self._service.headers, "Connection": "close"}
             self._connection.request(method, self._service.path + tail, body, headers)
             return self._read(method)
+
+    def _connect(self) -> None:
+        if self._dial is None:
+            self._connection.connect()
+            return
+        raw = self._dial(self._service.host, self._service.port, self._left_s())
+        self._connection.sock = raw  # closed with the connection, whatever comes next
+        if self._service.secure:
+            context = ssl.create_default_context()
+            self._connection.sock = context.wrap_socket(raw, server_hostname=self._service.host)
 
     def _read(self, method: str) -> Answer:
         response = http.client.HTTPResponse(self._connection.sock, method=method)
@@ -118,4 +133,4 @@ class _Attempt:
             raise http.client.HTTPException(f"the answer is larger than {_LARGEST_ANSWER_B} bytes")
         if response.length:  # ``read`` of so many bytes does not complain
             raise http.client.IncompleteRead(content, response.length)
-        return Answer(response.status, content)
+        return Answer(response.status, content, response.getheader("Retry-After"))

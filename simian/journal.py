@@ -152,7 +152,8 @@ class Journal:
         plain = (str, int, float, type(None))
         values = [value if isinstance(value, plain) else json.dumps(value, default=str) for value in facts.values()]
         with self._writing("keep_" + next(iter(facts))) as db:
-            db.execute(f"UPDATE runs SET {columns} WHERE run=?", (*values, run))
+            # Columns are keywords of our own calls; values are bound.
+            db.execute(f"UPDATE runs SET {columns} WHERE run=?", (*values, run))  # nosec B608
 
     def end(self, run: str, *, at: float, outcome: str, verdict: str, recovery: str, reasons: Sequence[str]) -> None:
         """Close a run: its three facts and reasons; its locks are freed unless something is stuck."""
@@ -185,8 +186,9 @@ class Journal:
     def with_open_faults(self) -> list[dict[str, Any]]:
         """Rows of the runs that have open or doubtful faults, newest first."""
         marks = ",".join("?" * len(OPEN_STATES))
-        hurt = f"SELECT run FROM faults WHERE state IN ({marks})"
-        rows = self._rows(f"SELECT * FROM runs WHERE run IN ({hurt}) ORDER BY started DESC, rowid DESC", *OPEN_STATES)
+        # As many marks as states; all values are bound.
+        hurt = f"SELECT run FROM faults WHERE state IN ({marks})"  # nosec B608
+        rows = self._rows(f"SELECT * FROM runs WHERE run IN ({hurt}) ORDER BY started DESC, rowid DESC", *OPEN_STATES)  # nosec B608
         return [dict(row) for row in rows]
 
     def injecting_since(self, moment: float) -> int:
@@ -206,26 +208,30 @@ class Journal:
         rows = [(run, n, stage, json.dumps(f.to_json()), at, json.dumps(control)) for n, stage, f, control in entries]
         with self._writing("intend") as db:
             columns = "(run, n, stage, fault, state, intended, control)"
-            db.executemany(f"INSERT INTO faults {columns} VALUES (?,?,?,?,'intended',?,?)", rows)
+            # Columns are named in the line above; values are bound.
+            db.executemany(f"INSERT INTO faults {columns} VALUES (?,?,?,?,'intended',?,?)", rows)  # nosec B608
 
     def mark(self, run: str, n: int, state: str, **facts: object) -> None:
         """A fault's new state, with times, evidence, exposure or error (columns of ``faults``)."""
         columns = "".join(f", {name}=?" for name in facts)
         values = [json.dumps(value) if isinstance(value, dict) else value for value in facts.values()]
         with self._writing(f"mark_{state}") as db:
-            db.execute(f"UPDATE faults SET state=?{columns} WHERE run=? AND n=?", (state, *values, run, n))
+            # Columns are keywords of our own calls; values are bound.
+            db.execute(f"UPDATE faults SET state=?{columns} WHERE run=? AND n=?", (state, *values, run, n))  # nosec B608
 
     def note_fault(self, run: str, n: int, **facts: object) -> None:
         """Evidence or exposure of a fault; its state stays."""
         columns = ", ".join(f"{name}=?" for name in facts)
         values = [json.dumps(value) if isinstance(value, dict) else value for value in facts.values()]
         with self._writing("note_fault") as db:
-            db.execute(f"UPDATE faults SET {columns} WHERE run=? AND n=?", (*values, run, n))
+            # Columns are keywords of our own calls; values are bound.
+            db.execute(f"UPDATE faults SET {columns} WHERE run=? AND n=?", (*values, run, n))  # nosec B608
 
     def still_open(self, run: str) -> list[Entry]:
         """The faults of a run that are not known to be undone, newest first."""
         marks = ",".join("?" * len(OPEN_STATES))
-        rows = self._rows(f"SELECT * FROM faults WHERE run=? AND state IN ({marks}) ORDER BY n DESC", run, *OPEN_STATES)
+        # As many marks as states; all values are bound.
+        rows = self._rows(f"SELECT * FROM faults WHERE run=? AND state IN ({marks}) ORDER BY n DESC", run, *OPEN_STATES)  # nosec B608
         return [self._entry(row) for row in rows]
 
     def _entry(self, row: sqlite3.Row) -> Entry:

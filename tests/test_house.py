@@ -26,6 +26,7 @@ LAYERS: list[set[str]] = [
         "request",
         "traffic",
         "http_call",
+        "dial",
         "secrets",
         "holiday",
         "freeze",

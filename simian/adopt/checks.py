@@ -36,7 +36,8 @@ def checks_of(project: Project) -> tuple[list[PortCheck], list[str]]:
 
 
 def _check(service: Service, port: Port) -> PortCheck:
-    host = port.host if port.host not in ("", "0.0.0.0", "::") else "127.0.0.1"
+    # What somebody else listens on; it is asked at loopback.
+    host = port.host if port.host not in ("", "0.0.0.0", "::") else "127.0.0.1"  # nosec B104
     host = f"[{host}]" if ":" in host else host
     question = question_of(service)
     asked = question is not None and question.port == port.target

@@ -13,7 +13,7 @@ from simian.cli.monkey import split_doc
 from simian.cli.serve_runs import Runs
 from simian.cli.traffic import traffic_of
 from simian.daemon.keeper import Keeper
-from simian.errors import JournalError, UsageError
+from simian.errors import JournalError, SimianError, UsageError
 from simian.history import open_schedules
 from simian.record import record_of
 from simian.schedule.due import why_shut
@@ -179,10 +179,15 @@ class Answers:
         return {}
 
     def _note(self, question: Question, what: str, detail: Mapping[str, Any]) -> None:
+        """A row of the audit, or an event that says that there is none."""
         who, origin = str(question.get("by", "")), str(question.get("origin", "socket"))
         at = round(self._system.clock.now() * 1e6)
-        with open_schedules(self._system.history_place) as store:
-            store.note(at, who, origin, what, detail)
+        try:
+            with open_schedules(self._system.history_place) as store:
+                store.note(at, who, origin, what, detail)
+        except SimianError as error:  # a database that is away keeps nobody from halting, and hides no run that began
+            text = f"not in the audit: {who} from {origin}: {what}: {error}"
+            self._runs.tell(None, {"event": "note", "text": text})
 
 
 def _as_schedule(question: Question) -> Schedule:

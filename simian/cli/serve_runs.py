@@ -20,6 +20,8 @@ from simian.schedule.row import Schedule
 from simian.telemetry.metrics import Metrics
 from simian.telemetry.spans import provider_for, tell_spans
 
+ENDED_KEPT = 200  # runs of ours that are over: what they said last, for whoever asks before the journal has them
+
 
 @dataclass
 class Running:
@@ -104,10 +106,18 @@ class Runs:
                 mine.phase = event["phase"] if event["event"] == "phase" else mine.phase
                 self.tell(run, event)
             mine.process.wait()
+        self._forget()
         self.tell(run, {"event": "ended", "exit": mine.process.returncode})
         if self._spans is not None:
             with contextlib.suppress(SimianError):  # a run that never began has none
                 tell_spans(record_of(self._system.journal(), run), self._spans)
+
+    def _forget(self) -> None:
+        """All but the latest of those that are over; the journal has what became of the others."""
+        with self._lock:
+            over = [run for run, one in self._ours.items() if one.process.poll() is not None]
+            for run in over[:-ENDED_KEPT]:
+                del self._ours[run]
 
     def tell(self, run: str | None, event: Mapping[str, Any]) -> None:
         """An event for whoever listens, and counts."""

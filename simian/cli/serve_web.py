@@ -13,7 +13,7 @@ from simian.cli.spawn import pipes, spawn
 from simian.errors import SimianError
 
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "TMPDIR")
-TOKEN = "token"
+TOKEN = "token"  # nosec B105  # the name of a file
 PREFIXES = ("PYTHON", "PG")
 
 

@@ -1,6 +1,8 @@
 """What a command shows while a run goes on, and where its report is written."""
 
+import contextlib
 import os
+import secrets
 import shutil
 import sys
 from pathlib import Path
@@ -57,12 +59,15 @@ def check_report(path: Path, format: str | None = None) -> None:
 def write_report(made: Made, path: Path, format: str | None = None) -> None:
     """Write what ``made`` gives, whole or not at all; without a format, that of the file's name. Raises UsageError."""
     text = made(format or report_format(path))
-    new = path.with_name(f".{path.name}.new")
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # where nobody can have laid a link before
     try:
-        new.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w", encoding="utf-8") as file:
+            file.write(text if text.endswith("\n") else text + "\n")
         new.replace(path)
-    except OSError as error:
-        raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise UsageError(f"the report cannot be written to {path}: {getattr(error, 'strerror', error)}") from error
 
 
 def tell(made: Made, format: str) -> None:

@@ -52,4 +52,5 @@ def state_folder(root: Path, system: str, platform: Mapping[str, Any]) -> StateF
     if system == "lab" and platform.get("driver") == "process":
         return StateFolder(root / "lab")
     parts = [system, str(platform.get("driver", "")), str(platform.get("project", ""))]
-    return StateFolder(root / "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in parts if part))
+    name = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in parts if part)
+    return StateFolder(root / (name if name.strip(".") else f"_{name}"))  # never the folder above

@@ -1,6 +1,8 @@
 """Opening the database of past runs: SQLite in a file, or PostgreSQL somewhere."""
 
+import re
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,8 @@ from simian.history.schema import file_of
 
 BUSY_TIMEOUT_S = 30.0  # another run may be storing a day of readings
 CONNECT_TIMEOUT_S = 5
+OPENS = "simian.database"  # the audit event of whoever is about to open one: its argument names it (``shown``)
+_SECRET = re.compile("pass|secret|token", re.IGNORECASE)
 WRITES = {"simian_writes": True}  # execution option of a connection that is going to write
 
 
@@ -39,11 +43,16 @@ def shown(url: URL) -> str:
     """The database as messages name it: the file, or the address without its password."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
-    return url.render_as_string(hide_password=True)
+    told = url.difference_update_query([key for key in url.query if _SECRET.search(key)])
+    return told.render_as_string(hide_password=True)
 
 
 def connect(url: URL) -> Engine:
-    """An engine whose transactions are whole: BEGIN IMMEDIATE on SQLite for what writes."""
+    """An engine whose transactions are whole: BEGIN IMMEDIATE on SQLite for what writes.
+
+    Raises what a hook on ``OPENS`` raises (PEP 578): libpq connects in C, where no hook sees it.
+    """
+    sys.audit(OPENS, shown(url))
     if url.get_backend_name() == "postgresql":
         # positional parameters, so that rows go in as tuples on both engines
         return create_engine(url, paramstyle="format", connect_args={"connect_timeout": CONNECT_TIMEOUT_S})

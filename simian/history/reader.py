@@ -29,7 +29,8 @@ def _rows(where: str | Path, asked: Query) -> list[Row] | None:
     try:
         # Not made where it is missing; who opened it with mode=ro would leave its -wal and -shm behind.
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=0)) as connection:
-            version = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()
+            # A name of ours.
+            version = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # nosec B608
             return connection.execute(asked.sql, asked.values).fetchall() if version == (NEWEST,) else None
     except (sqlite3.Error, ValueError):  # the latter: a text that is none in UTF-8
         return None

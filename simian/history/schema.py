@@ -3,7 +3,7 @@
 from pathlib import Path
 
 VERSION_TABLE = "simian_version"
-NEWEST = "0006"  # the schema this code reads and writes: the id of the last migration
+NEWEST = "0007"  # the schema this code reads and writes: the id of the last migration
 
 
 def file_of(where: str | Path) -> Path | None:

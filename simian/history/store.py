@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select
 
 from simian.errors import UsageError
 from simian.history.database import WRITES, address, connect, shown, told
+from simian.history.keys import Keys
 from simian.history.migrate import upgrade
 from simian.history.moment import to_us
 from simian.history.outbox import Outbox
@@ -130,6 +131,11 @@ class History:
     def outbox(self) -> Outbox:
         """What is to be told to somebody, and what became of it."""
         return Outbox(self._engine, self.name)
+
+    @property
+    def keys(self) -> Keys:
+        """Keys that requests came with."""
+        return Keys(self._engine, self.name)
 
     def week_before(self, record: Mapping[str, Any]) -> Record | None:
         """The traffic of a run of its system a week before (``simian.history.weeks``); None where there is none."""

@@ -233,6 +233,17 @@ notifications = Table(
 )
 Index(None, notifications.c.state, notifications.c.due)
 
+# Keys of requests (simian/history/keys.py): sums of who asked with which, and of what.
+keys = Table(
+    "keys",
+    metadata,
+    Column("key", Name, primary_key=True),
+    Column("body", Name, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("answer", Document),
+)
+Index(None, keys.c.at)
+
 # The key of the record that each table holds.
 PARTS = {
     "phases": phases,

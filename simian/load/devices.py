@@ -76,7 +76,7 @@ class Arrival(NamedTuple):
 
 
 def arrivals(crowd: Sequence[Device], rate: float, dice: random.Random, *, warm_up_s: float = 0.0) -> Iterator[Arrival]:
-    """Requests without end, ``rate`` a second in all, homes by turns; in the first ``warm_up_s`` few, then more and more.
+    """Requests without end, ``rate`` a second in all, homes by turns; few and then more in the first ``warm_up_s``.
 
     Each second is cut into ``rate`` equal slots and one request starts at a random moment of each. Unlike an even
     beat this cannot march in step with anything periodic in the system; unlike Poisson arrivals every second has

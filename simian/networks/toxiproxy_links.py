@@ -60,7 +60,8 @@ def _region_in(name: str, regions: Sequence[str]) -> str:
 def _reachable(listen: str, server: Server) -> str:
     """A proxy that listens on all addresses is reached where its server is."""
     host, _, port = listen.rpartition(":")
-    return f"{urlsplit(server.url).hostname}:{port}" if host in ("", "[::]", "0.0.0.0") else listen
+    # What a proxy listens on; it is reached where its server is.
+    return f"{urlsplit(server.url).hostname}:{port}" if host in ("", "[::]", "0.0.0.0") else listen  # nosec B104
 
 
 def servers_from_settings(shape: object) -> list[Server]:

@@ -3,12 +3,16 @@
 import hashlib
 import hmac
 import json
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from simian import dial
 from simian.errors import SimianError, UsageError
 from simian.http_call import Service, call
 from simian.notify.parcel import DEADLINE_S, EVENTS, NotSent, Parcel
@@ -74,13 +78,16 @@ class Webhook:
             raise NotSent("the webhook's address is none; right would be https://host/path", for_good=True) from None
         tail = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
-            answer = call(service, "POST", tail, parcel.body, limit_s=limit_s, who="the webhook")
-        except (SimianError, ValueError) as error:
+            answer = call(service, "POST", tail, parcel.body, limit_s=limit_s, who="the webhook", dial=_dial)
+        except ValueError as error:  # an address that is not asked, or cannot be
+            raise NotSent(str(error), for_good=True) from error
+        except SimianError as error:
             raise NotSent(str(error)) from error
         if answer.status not in OK:
             hint = "; a redirect is not followed, write where it leads to" if 300 <= answer.status < 400 else ""
             text = f"the webhook at {service.host}:{service.port} answered {answer.status}{hint}"
-            raise NotSent(text, for_good=answer.status not in PERHAPS_LATER)
+            after_s = seconds_after(answer.retry_after, parcel.at_s)
+            raise NotSent(text, for_good=answer.status not in PERHAPS_LATER, after_s=after_s)
 
     def _signed(self, parcel: Parcel, environment: Environment) -> dict[str, str]:
         """``x-simian-signature`` over time and body: who hears an old message again can tell by its time."""
@@ -131,6 +138,22 @@ class Services:
     def send(self, parcel: Parcel, environment: Environment, limit_s: float) -> None:
         """See ``Way.send``."""
         tell(str(with_secrets(self.url, environment)), parcel)
+
+
+def _dial(host: str, port: int, timeout_s: float) -> socket.socket:
+    return dial.connect(host, port, timeout_s, "webhooks")
+
+
+def seconds_after(header: str | None, now_s: float) -> float:
+    """What ``Retry-After`` asks for (seconds, or a date of HTTP), from ``now_s`` on; nothing for what says nothing."""
+    given = (header or "").strip()
+    if given.isascii() and given.isdigit():
+        return float(given[:12])
+    try:
+        at = parsedate_to_datetime(given)
+        return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now_s)
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _reference(url: Mapping[str, str]) -> str:

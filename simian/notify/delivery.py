@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # SQLAlchemy takes half a second; whoever has a history has p
 
 FIRST_WAIT_S = 2.0
 LONGEST_WAIT_S = 900.0
+LONGEST_AFTER_S = 3600.0  # whoever asks for more than an hour is asked again after one
 MOST_TRIES = 12  # about an hour and a half
 SPARE_S = 5.0  # beside the longest deadline: before nobody else may take up what is being sent
 
@@ -91,7 +92,9 @@ class Courier:
         if (isinstance(done.error, NotSent) and done.error.for_good) or note.tries >= MOST_TRIES:
             self.outbox.failed(note.key, text)
         else:
-            self.outbox.again(note.key, text, self.clock.now() + wait_s(note.tries, self.rng))
+            asked_s = done.error.after_s if isinstance(done.error, NotSent) else 0.0
+            pause_s = max(wait_s(note.tries, self.rng), min(asked_s, LONGEST_AFTER_S))
+            self.outbox.again(note.key, text, self.clock.now() + pause_s)
 
 
 def wait_s(tries: int, rng: Random) -> float:

@@ -13,11 +13,11 @@ LONGEST_S = 60.0
 
 
 class NotSent(SimianError):
-    """It did not arrive. ``for_good``: nor would it at a further try."""
+    """It did not arrive. ``for_good``: nor would it at a further try; ``after_s``: nor would it sooner than that."""
 
-    def __init__(self, text: str, for_good: bool = False) -> None:
+    def __init__(self, text: str, for_good: bool = False, after_s: float = 0.0) -> None:
         super().__init__(text)
-        self.for_good = for_good
+        self.for_good, self.after_s = for_good, after_s
 
 
 @dataclass(frozen=True, slots=True)

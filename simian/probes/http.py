@@ -1,7 +1,6 @@
 """One HTTP request: its status, and a word or a number in its body."""
 
 import http.client
-import ipaddress
 import socket
 import ssl
 import time
@@ -11,6 +10,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from simian_filters.units import parse_duration_s
 
+from simian import dial
 from simian.probe import Reading, probe
 from simian.secrets import Secret
 
@@ -121,22 +121,7 @@ def _port(target: SplitResult) -> int:
 
 def connect(host: str, port: int, timeout_s: float = TIMEOUT_S) -> socket.socket:
     """A TCP connection, its address checked after resolution: link-local ones (cloud metadata) are not asked."""
-    error: OSError | None = None
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        known = ipaddress.ip_address(str(address[0]).partition("%")[0])
-        known = getattr(known, "ipv4_mapped", None) or known
-        if known.is_link_local or known.is_multicast or known.is_unspecified:
-            raise ValueError(f"{host} is {known}, an address that probes do not ask")
-        connection = socket.socket(family, kind, protocol)
-        connection.settimeout(timeout_s)
-        try:
-            connection.connect(address)
-        except OSError as failed:
-            connection.close()
-            error = failed
-        else:
-            return connection
-    raise error or OSError(f"{host} has no address")
+    return dial.connect(host, port, timeout_s, "probes")
 
 
 def _get(target: SplitResult, headers: Mapping[str, str], limit_s: float) -> tuple[int, str, str | None]:

@@ -33,7 +33,7 @@ async def _serve(settings: Settings) -> None:
     from simian.web.tools import Tools
 
     bound = listening_socket(settings.host, settings.port)
-    fence(settings.socket)
+    fence(settings.socket, settings.history)
     server = server_of(build(Tools(settings)))
     loop = asyncio.get_running_loop()
     leave = lambda: setattr(server, "should_exit", True)  # noqa: E731

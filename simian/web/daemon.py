@@ -17,6 +17,10 @@ Event = dict[str, Any]
 _KINDS: dict[str, type[SimianError]] = {"usage": UsageError, "refused": Refused, "unreachable": Unreachable}
 
 
+class NoAnswer(Unreachable):
+    """It was asked and did not say what came of it: it may have done it, or may still."""
+
+
 class Daemon:
     """The daemon of one system. Raises what the daemon answers with, Unreachable when it does not answer."""
 
@@ -25,17 +29,19 @@ class Daemon:
         self._answer_limit_s = answer_limit_s
 
     async def ask(self, do: str, *, by: str = "web", **keys: object) -> Answer:
-        """The ``ok`` of its answer. ``by``: who asks, for the audit."""
+        """The ``ok`` of its answer. ``by``: who asks, for the audit. Raises NoAnswer where it may have been done."""
+        asked = False
         try:
             async with asyncio.timeout(self._answer_limit_s):
                 async with self._connection() as (reader, writer):
+                    asked = True
                     await _say(writer, {"do": do, "by": by, **keys})
                     line = await reader.readline()
         except TimeoutError as error:
             late = f"gave no answer to {do!r} within {self._answer_limit_s:g} s"
-            raise Unreachable(f"the daemon {late}; see its log, or 'simian status'") from error
+            raise (NoAnswer if asked else Unreachable)(f"the daemon {late}; see its log, or 'simian status'") from error
         except (OSError, ValueError) as error:
-            raise self._gone(error) from error
+            raise self._gone(error, NoAnswer if asked else Unreachable) from error
         return _told(line, do)
 
     async def events(self, after: int = 0) -> AsyncIterator[Event | None]:
@@ -65,9 +71,9 @@ class Daemon:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    def _gone(self, error: Exception) -> Unreachable:
+    def _gone(self, error: Exception, kind: type[Unreachable] = Unreachable) -> Unreachable:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return Unreachable(f"the daemon does not answer at {self._socket}: {why}; start it with 'simian serve'")
+        return kind(f"the daemon does not answer at {self._socket}: {why}; start it with 'simian serve'")
 
 
 async def _say(writer: asyncio.StreamWriter, question: Mapping[str, object]) -> None:
@@ -80,7 +86,7 @@ def _told(line: bytes, do: str) -> Answer:
         answer = json.loads(line)
     except (ValueError, RecursionError) as error:
         said = "nothing" if not line else "what is no JSON"
-        raise Unreachable(f"the daemon answered {do!r} with {said}; see its log") from error
+        raise NoAnswer(f"the daemon answered {do!r} with {said}; see its log") from error
     if isinstance(answer, dict) and "error" in answer:
         reasons = [str(reason) for reason in answer["error"].get("reasons") or ["it gave no reason"]]
         kind = _KINDS.get(str(answer["error"].get("kind")), SimianError)

@@ -25,7 +25,8 @@ class Tools:
     def __init__(self, settings: Settings, daemon: Daemon | None = None) -> None:
         self.settings = settings
         self.daemon = daemon or Daemon(settings.socket)
-        self.books, self.hub, self.once = Books(settings.history), Hub(self.daemon), Once()
+        self.books, self.hub = Books(settings.history), Hub(self.daemon)
+        self.once = Once(self.books)
         self.sessions = Sessions()
         self.door = Door(settings, self.sessions)
         self.wrong_tokens = Buckets(a_second=1 / 12, burst=10)

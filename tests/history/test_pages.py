@@ -136,6 +136,16 @@ def test_a_page_by_sqlite3_alone_is_the_page(
                 break
 
 
+@pytest.mark.parametrize("words", ["x' OR '1'='1", "'; DROP TABLE runs;--", "x' UNION SELECT 1--", "%", "?"])
+def test_what_is_asked_for_is_bound_and_never_read_as_sql(history: History, words: str) -> None:
+    history.store(records.held_gorilla())
+    for key in ("monkey", "region"):
+        wanted: dict[str, Any] = {key: words}
+        assert history.page(**wanted).rows == []
+        assert read_page(history.name, **wanted).rows == []
+    assert len(history.page().rows) == 1
+
+
 def test_nothing_is_left_beside_a_file_that_was_read(tmp_path: Path) -> None:
     open_history(tmp_path / "h.db").close()
     assert read_page(tmp_path / "h.db") == ([], None)

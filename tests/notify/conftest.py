@@ -20,6 +20,7 @@ class Receiver:
     statuses: list[int] = field(default_factory=lambda: [204])
     got: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     url: str = ""
+    retry_after: str = ""
     hanging: bool = False
     dripping: bool = False
     over: threading.Event = field(default_factory=threading.Event)
@@ -41,6 +42,8 @@ def receiver() -> Iterator[Receiver]:
                 return
             self.send_response(made.statuses.pop(0) if len(made.statuses) > 1 else made.statuses[0])
             self.send_header("Location", made.url + "/elsewhere")
+            if made.retry_after:
+                self.send_header("Retry-After", made.retry_after)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

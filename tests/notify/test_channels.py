@@ -12,6 +12,7 @@ import pytest
 
 from simian.errors import UsageError
 from simian.notify import channels_of
+from simian.notify.channels import seconds_after
 from simian.notify.parcel import NotSent, Parcel
 
 from .conftest import Receiver
@@ -64,6 +65,36 @@ def test_an_answer_that_is_no_yes_is_told_and_a_redirect_is_not_followed(
     assert raised.value.for_good is for_good
     assert len(receiver.got) == 1
     assert "secret-path" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "after_s"),
+    [
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("Fri, 15 Jan 2027 08:01:40 GMT", 99.75),
+        ("Fri, 15 Jan 2027 07:00:00 GMT", 0.0),
+        ("soon", 0.0),
+        ("-5", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_a_receiver_says_when_to_come_again(receiver: Receiver, asked: str, after_s: float) -> None:
+    assert seconds_after(asked, PARCEL.at_s) == after_s
+    receiver.statuses, receiver.retry_after = [503], asked.strip()
+    with pytest.raises(NotSent) as raised:
+        send({"webhook": receiver.url})
+    assert (raised.value.after_s, raised.value.for_good) == (after_s, False)
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[fd00:ec2::254]", "[::ffff:169.254.169.254]"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_webhook_where_clouds_keep_credentials_is_not_asked_and_never_will_be(scheme: str, host: str) -> None:
+    url = f"{scheme}://{host}/latest/hunter2"
+    with pytest.raises(NotSent, match="an address that webhooks do not ask") as raised:
+        send({"webhook": {"env": "HOOK_URL"}}, {"HOOK_URL": url})
+    assert raised.value.for_good
+    assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize("how", ["hanging", "dripping"])

@@ -16,7 +16,7 @@ from simian.history import History, open_history
 from simian.history.outbox import FAILED, SENT, WAITING
 from simian.memory import SimulatedClock
 from simian.notify import Channel, Event, Post, Spool, channels_of, deliver, ended, enqueue, missed, refused, started
-from simian.notify.delivery import LONGEST_WAIT_S, MOST_TRIES, wait_s
+from simian.notify.delivery import LONGEST_AFTER_S, LONGEST_WAIT_S, MOST_TRIES, wait_s
 from simian.notify.parcel import NotSent, Parcel
 from simian.report import render
 
@@ -175,6 +175,22 @@ def test_waits_have_a_limit_and_jitter() -> None:
     waits = [wait_s(tries, rng) for tries in range(1, 60)]
     assert max(waits) <= LONGEST_WAIT_S * 1.25
     assert len(set(waits)) == len(waits)
+
+
+@pytest.mark.parametrize(("asked_s", "wait"), [(0.0, 2.0), (1.0, 2.0), (300.0, 300.0), (1e12, LONGEST_AFTER_S)])
+def test_whoever_says_when_to_come_again_is_not_asked_sooner_but_within_an_hour(
+    history: History, asked_s: float, wait: float
+) -> None:
+    def busy(tried: int) -> None:
+        if tried == 1:
+            raise NotSent("answered 429", after_s=asked_s)
+
+    scene = Scene(history, [Channel(Friend(answers=busy))])
+    enqueue(history, ended(HELD), scene.channels, scene.clock.now())
+    found = scene.bring()
+    assert found == pytest.approx(wait, rel=0.25)
+    scene.clock.wait(found or 0.0)
+    assert (scene.bring(), scene.states()) == (None, [(SENT, 2)])
 
 
 def test_who_dies_between_sending_and_writing_that_down_has_it_sent_again_with_the_same_key(history: History) -> None:

@@ -1,8 +1,12 @@
 """What strangers try: each of these is refused, and the same without what makes it strange is served."""
 
 import hashlib
+import importlib
+import inspect
 import re
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +25,7 @@ from simian.web.fence import Fenced, hook
 from simian.web.limits import Buckets
 from simian.web.settings import Token, read_settings
 
+from .. import test_house
 from ..report import records
 from .conftest import OPERATOR, READER, Web
 from .small_daemon import MARKUP
@@ -492,14 +497,18 @@ def test_the_process_holds_no_socket_of_an_engine_and_has_no_word_of_one(web: We
 
 
 def test_no_other_unix_socket_can_be_reached_and_no_program_started() -> None:
-    decide = hook("/run/serve.sock")
+    decide = hook("/run/serve.sock", "/var/history.db")
     decide("socket.connect", (None, "/run/serve.sock"))
-    decide("socket.connect", (None, ("127.0.0.1", 5432)))
+    decide("socket.sendmsg", (None, None))
     decide("open", ("/etc/passwd", "r", 0))
     for event, arguments in (
         ("socket.connect", (None, "/var/run/docker.sock")),
         ("socket.connect", (None, b"/var/run/docker.sock")),
         ("socket.connect", (None, "\0abstract")),
+        ("socket.connect", (None, ("127.0.0.1", 2375))),
+        ("socket.connect", (None, ("::1", 2375, 0, 0))),
+        ("socket.sendto", (None, ("127.0.0.1", 53))),
+        ("socket.sendmsg", (None, "/var/run/docker.sock")),
         ("subprocess.Popen", ("docker", ["docker"], None, None)),
         ("os.system", (b"docker ps",)),
         ("os.exec", ("docker", [], None)),
@@ -507,6 +516,59 @@ def test_no_other_unix_socket_can_be_reached_and_no_program_started() -> None:
     ):
         with pytest.raises(Fenced):
             decide(event, arguments)
+
+
+FENCED = """
+import sys
+from simian.errors import SimianError
+from simian.history import open_history
+from simian.web.fence import Fenced, fence
+
+ours, sockets, others = sys.argv[1], sys.argv[2], sys.argv[3:]
+fence(sockets, ours)
+try:
+    open_history(ours).close()
+except SimianError:
+    pass  # nobody listens there; but it was tried
+for other in others:
+    try:
+        open_history(other)
+    except Fenced:
+        continue
+    sys.exit(f"it opened {other}")
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "server"])
+def test_no_database_but_its_own_is_opened_in_c_or_otherwise(kind: str, tmp_path: Path) -> None:
+    """libpq connects where no hook of the interpreter sees it; so it is asked before."""
+    file, server = str(tmp_path / "h.db"), f"postgresql+psycopg://simian:hunter2@/h?host={tmp_path}"
+    ours = file if kind == "file" else server
+    others = [
+        str(tmp_path / "other.db"),
+        "postgresql+psycopg://simian@127.0.0.1:1/h",
+        server.replace("/h?", "/other?"),
+        f"postgresql+psycopg://simian@/h?host={tmp_path}/elsewhere",
+        server if kind == "file" else file,
+    ]
+    words = [sys.executable, "-c", FENCED, ours, str(tmp_path / "s"), *others]
+    told = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+def test_nothing_of_the_web_process_opens_a_database_in_another_way() -> None:
+    openers = {"create_engine", "psycopg", "aiosqlite"}
+    found = {
+        (name, word)
+        for name in test_house.reached_from("simian.web")
+        for word in openers
+        if re.search(rf"\b{word}\b(?!\])", re.sub(r"#.*|\"[^\"]*\"", "", _source(name)))
+    }
+    assert found == {("simian.history.database", "create_engine")}
+
+
+def _source(module: str) -> str:
+    return inspect.getsource(importlib.import_module(module))
 
 
 def test_it_ends_when_the_daemon_does(another_web: Callable[..., Web]) -> None:

@@ -59,10 +59,11 @@ def _count() -> None:
     day = f"started / {_DAY_US}"
     key = f"{day}, coalesce(monkey, ''), coalesce(verdict, '')"
     into = "INSERT INTO daily (experiment, day, monkey, verdict, runs)"
-    op.execute(f"{into} SELECT '', {key}, count(*) FROM runs GROUP BY {key}")
+    # Names of columns, all of this file.
+    op.execute(f"{into} SELECT '', {key}, count(*) FROM runs GROUP BY {key}")  # nosec B608
     named = "experiment IS NOT NULL AND experiment != ''"
-    op.execute(f"{into} SELECT experiment, {key}, count(*) FROM runs WHERE {named} GROUP BY experiment, {key}")
-    op.execute(f"INSERT INTO subjects SELECT DISTINCT experiment FROM runs WHERE {named}")
+    op.execute(f"{into} SELECT experiment, {key}, count(*) FROM runs WHERE {named} GROUP BY experiment, {key}")  # nosec B608
+    op.execute(f"INSERT INTO subjects SELECT DISTINCT experiment FROM runs WHERE {named}")  # nosec B608
     _place()
 
 

@@ -44,10 +44,11 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Any answer, whatever its status."""
+    """Any answer, whatever its status; names of headers in lower case."""
 
     status: int
     content: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def call(
@@ -118,4 +119,4 @@ class _Attempt:
             raise http.client.HTTPException(f"the answer is larger than {_LARGEST_ANSWER_B} bytes")
         if response.length:  # ``read`` of so many bytes does not complain
             raise http.client.IncompleteRead(content, response.length)
-        return Answer(response.status, content)
+        return Answer(response.status, content, {name.lower(): value for name, value in response.getheaders()})

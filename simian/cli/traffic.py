@@ -29,9 +29,7 @@ def show(
     span: Annotated[str, typer.Option("--for", help="How long arrivals are counted.")] = COUNTED_FOR,
 ) -> int:
     """Where users are sent, where DNS sends them, and where they arrive, by region."""
-    told = (
-        _told_there(ctx, span) if ctx.obj.server else traffic_of(load_system(ctx.obj).world(), seconds(span, "--for"))
-    )
+    told = _told_there(ctx.obj, span) if ctx.obj.server else _told_here(ctx.obj, span)
     if ctx.obj.json:
         print_json(told)
         return 0

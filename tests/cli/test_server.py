@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from simian.cli import server_events, server_watch
-from simian.cli.context import System
 from simian.cli.globals import with_server
 from simian.cli.look import topology_told
 from simian.cli.main import HERE_ONLY
@@ -24,6 +23,7 @@ from simian.cli.server_monkeys import monkeys_of
 from simian.errors import UsageError
 from simian.history import open_history, open_schedules
 from simian.monkey import find_monkeys
+from simian.topology import Node, Topology
 
 from ..report import records
 from ..web.conftest import OPERATOR, READER, Web, serving
@@ -113,17 +113,16 @@ def _answering(document: Any) -> Any:
     return answer
 
 
-def test_a_node_of_no_region_is_told_as_well(shop: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
-    from simian.snapshot import topology_of
-
-    monkeypatch.setenv("SIMIAN_STATE", shop.environment["SIMIAN_STATE"])
-    system = System(shop.folder / "simian.yaml")
-    seen = topology_of(system.world(), system.name)
-    lost = replace(seen.nodes[0], name="lost", region="", zone=None)
-    told = topology_told(replace(seen, nodes=(*seen.nodes, lost)))
-    assert [node["name"] for node in told["elsewhere"] if not node["region"]] == ["lost"]
+def test_a_node_of_no_region_is_told_as_well() -> None:
+    nodes = (Node("web-a", "web", "east", "east-a"), Node("queue", "queue", "east"), Node("lost", "web", ""),
+             Node("proxy", "proxy", "east", "east-z", role="instrument"))  # fmt: skip
+    told = topology_told(Topology("shop", nodes))
+    assert [zone["nodes"][0]["name"] for zone in told["regions"][0]["zones"]] == ["web-a"]
+    assert [node["name"] for node in told["regions"][0]["regional"]] == ["queue"]
+    assert {(node["name"], node["region"], node["zone"]) for node in told["elsewhere"]} == {
+        ("lost", "", None),
+        ("proxy", "east", "east-z"),
+    }
 
 
 @pytest.mark.parametrize("format", ["text", "md", "json", "junit"])

@@ -40,9 +40,9 @@ def events(service: Service, tail: str, refused: Callable[[Answer], Any]) -> Ite
 
 
 def _read(response: http.client.HTTPResponse) -> Iterator[Event | None]:
-    """An event is a line ``data: {…}`` here; a comment is a sign of life."""
+    """An event is a line ``data: {…}`` here; the comment ``: alive`` says that there was none for a while."""
     while line := response.readline(LONGEST_LINE):
-        if line.startswith(b":"):
+        if line.startswith(b": alive"):
             yield None
         elif line.startswith(b"data:"):
             yield json.loads(line.removeprefix(b"data:"))

@@ -155,8 +155,11 @@ async def _stream(found: AsyncIterator[dict[str, Any] | None], run: str | None =
     """``run``: its events, and that the daemon is lost; of others only that something was heard."""
     yield "retry: 1000\n\n"
     async for event in found:
-        if event is None or (run is not None and event.get("event") != "lost" and event.get("run") != run):
+        if event is None:
             yield ": alive\n\n"
+            continue
+        if run is not None and event.get("event") != "lost" and event.get("run") != run:
+            yield ": of another\n\n"
             continue
         number = f"id: {int(event['n'])}\n" if "n" in event else ""
         yield f"{number}data: {json.dumps(event)}\n\n"

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -22,7 +22,7 @@ from simian.cli.server import Server, Token
 from simian.cli.server_monkeys import monkeys_of
 from simian.errors import UsageError
 from simian.history import open_history, open_schedules
-from simian.monkey import find_monkeys
+from simian.monkey import Monkey, find_monkeys
 from simian.topology import Node, Topology
 
 from ..report import records
@@ -185,14 +185,17 @@ def test_a_monkey_is_described_from_there_as_it_is_here(monkeypatch: pytest.Monk
     again = monkeys_of(server).monkeys
     for name, monkey in found.items():
         assert described(again[name]) == described(monkey)
-        kinds = {key: option.annotation for key, option in monkey.options.items()}
-        bare = {key: str(kind).removesuffix(" | None") for key, kind in kinds.items()}
-        mine = {key: str(option.annotation) for key, option in again[name].options.items()}
-        assert {key: _plain(kind) for key, kind in bare.items()} == {key: _plain(kind) for key, kind in mine.items()}
+        assert kinds_of(again[name]) == kinds_of(monkey)
 
 
-def _plain(kind: str) -> str:
-    return kind.removeprefix("typing.Optional[").removesuffix("]").removesuffix("]")
+def kinds_of(monkey: Monkey) -> dict[str, Any]:
+    """Of each option, what its value is when it is given."""
+    told = {}
+    for name, option in monkey.options.items():
+        parts = [part for part in get_args(option.annotation) if part is not type(None)]
+        optional = type(None) in get_args(option.annotation)
+        told[name] = parts[0] if optional else option.annotation
+    return told
 
 
 # --- runs
@@ -344,12 +347,18 @@ def test_a_watch_that_was_cut_goes_on_where_it_was(there: Call, web: Web, monkey
                 raise server_events.Unreachable("cut")
 
     monkeypatch.setattr(server_events, "events", cut)
-    end = finishing(web)
+
+    def end() -> None:
+        run = wait_for(lambda: next(iter(web.daemon.going), None))
+        wait_for(lambda: len(afters) > 1)
+        web.daemon.hurt(run, "members-east-a")
+        web.daemon.finish(run)
+
+    thread = meanwhile(end)
     told = there("chaos")
-    end.join(LIMIT_S)
+    thread.join(LIMIT_S)
     assert told.code == 0, told.err
-    assert afters[0] == 0
-    assert afters[1] > 0
+    assert afters[0] == 0 < afters[1]
     assert told.err.count("kill members-east-a: injected") == 1
 
 

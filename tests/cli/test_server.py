@@ -318,11 +318,18 @@ def test_a_daemon_that_dies_amid_a_watch_is_looked_for_and_then_given_up(
     monkeypatch.setenv("SIMIAN_TOKEN", OPERATOR)
     folder = tmp_path / "dies"
     folder.mkdir()
+    real, watched = server_events.events, threading.Event()
+
+    def heard(*given: Any) -> Iterator[Any]:
+        for event in real(*given):
+            watched.set()
+            yield event
+
+    monkeypatch.setattr(server_events, "events", heard)
     with serving(folder) as web:
 
         def die() -> None:
-            run = wait_for(lambda: next(iter(web.daemon.going), None))
-            web.daemon.advance(run, "baseline")
+            assert watched.wait(LIMIT_S)
             web.process.kill()
 
         thread = meanwhile(die)

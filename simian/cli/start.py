@@ -48,20 +48,12 @@ def new_run() -> str:
 
 def run_monkey(name: str, given: Mapping[str, Any], options: RunOptions, settings: Globals) -> int:
     """One run of a monkey, with the configuration's checks. Returns the exit code."""
-    if settings.server:
-        from simian.cli.server_run import run_there
-
-        return run_there({"monkey": name, "options": dict(given)}, options, settings)
     system = load_system(settings)
     return start(system, monkey_request(system, name, given, options), options, settings)
 
 
 def run_experiment(wanted: str, options: RunOptions, settings: Globals) -> int:
     """One run of an experiment, by file or name. Returns the exit code."""
-    if settings.server:
-        from simian.cli.server_run import experiment_there, run_there
-
-        return run_there({"experiment": experiment_there(wanted, settings)}, options, settings)
     system = load_system(settings)
     return start(system, experiment_request(system, wanted, options), options, settings)
 

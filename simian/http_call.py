@@ -46,11 +46,11 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Any answer, whatever its status. ``retry_after``: when to come again, as its header has it."""
+    """Any answer, whatever its status; names of headers in lower case."""
 
     status: int
     content: bytes
-    retry_after: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def call(
@@ -133,4 +133,4 @@ class _Attempt:
             raise http.client.HTTPException(f"the answer is larger than {_LARGEST_ANSWER_B} bytes")
         if response.length:  # ``read`` of so many bytes does not complain
             raise http.client.IncompleteRead(content, response.length)
-        return Answer(response.status, content, response.getheader("Retry-After"))
+        return Answer(response.status, content, {name.lower(): value for name, value in response.getheaders()})

@@ -5,9 +5,10 @@ import sys
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from simian.cli.books import Books, recall, remember
-from simian.cli.globals import Globals
+from simian.cli.globals import Globals, only_here
 from simian.cli.state import StateFolder, state_folder, state_root
 from simian.clock import SystemClock
 from simian.errors import JournalError, SimianError, UsageError
@@ -15,6 +16,7 @@ from simian.halt import HaltLever
 from simian.journal import Journal
 
 if TYPE_CHECKING:  # each is imported when it is asked for: a command that only looks back asks for none
+    from simian.cli.server import Server
     from simian.config import Config
     from simian.history import History
     from simian.monkey import Found
@@ -48,9 +50,16 @@ def lab_config() -> Path:
 
 
 def found_monkeys(settings: Globals) -> "Found":
-    """Every monkey that can be found with what configuration there is; a wrong one is not this question's affair."""
+    """Every monkey that can be found with what configuration there is; a wrong one is not this question's affair.
+
+    With ``--server`` those of the daemon there. Raises SimianError where it cannot be asked.
+    """
     from simian.monkey import find_monkeys
 
+    if settings.server:
+        from simian.cli.server_monkeys import monkeys_of
+
+        return monkeys_of(server_of(settings))
     path = config_path(settings)
     if path is None:
         return find_monkeys()
@@ -60,6 +69,19 @@ def found_monkeys(settings: Globals) -> "Found":
         found = find_monkeys()
         found.broken += [(str(path), problem) for problem in error.problems]
         return found
+
+
+def server_of(settings: Globals) -> "Server":
+    """The daemon elsewhere that is to be asked. Raises UsageError where it may not be spoken to so."""
+    from simian.cli.server import Server, token_of
+
+    assert settings.server, "commands ask for this where there is one"
+    return Server(settings.server, token_of(settings, os.environ), insecure=settings.insecure)
+
+
+def path_of(*parts: str) -> str:
+    """``/runs/k7f3`` of its parts, whatever letters they have."""
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
 
 
 def load_system(settings: Globals) -> "System":
@@ -82,6 +104,7 @@ def system_looked_back_on(settings: Globals) -> "System":
 
 
 def _config_in_force(settings: Globals) -> Path:
+    only_here(settings, "this", "it needs the system itself")  # whatever a command forgot: never the wrong system
     path = config_path(settings)
     if path is None:
         raise UsageError(

@@ -1,12 +1,12 @@
 """``simian experiments`` and ``simian validate``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simian.cli.context import config_path, load_system
-from simian.cli.globals import Globals
+from simian.cli.context import config_path, load_system, server_of
+from simian.cli.globals import Globals, only_here
 from simian.cli.output import print_json, print_table
 from simian.errors import UsageError
 from simian.monkey import find_monkeys
@@ -22,10 +22,8 @@ def listed(ctx: typer.Context) -> int:
     """The experiments that come with simian."""
     if ctx.invoked_subcommand:
         return 0
-    from simian.experiment import find_experiments, load_experiment
-
-    loaded = {name: load_experiment(path) for name, path in sorted(find_experiments().items())}
-    told = [{"name": name, "monkey": e.monkey, "hypothesis": e.hypothesis} for name, e in loaded.items()]
+    found = server_of(ctx.obj).get("/experiments")["experiments"] if ctx.obj.server else shipped()
+    told = [{key: one[key] for key in ("name", "monkey", "hypothesis")} for one in found]
     if ctx.obj.json:
         print_json({"experiments": told})
     else:
@@ -34,22 +32,49 @@ def listed(ctx: typer.Context) -> int:
     return 0
 
 
+def shipped() -> list[dict[str, Any]]:
+    """Each that comes with simian: what it is about, its ``text`` and, as data, its ``document``."""
+    from simian.experiment import find_experiments, load_experiment
+
+    told = []
+    for name, path in sorted(find_experiments().items()):
+        one = load_experiment(path)
+        facts = {key: getattr(one, key, None) for key in ("hypothesis", "monkey", "radius", "tags")}
+        document = one.model_dump(mode="json", by_alias=True)
+        told.append({"name": name, **facts, "text": path.read_text(), "document": document})
+    return told
+
+
 @app.command()
 def show(ctx: typer.Context, name: Annotated[str, typer.Argument(help="An experiment's file or name.")]) -> int:
     """The file of one experiment."""
+    document, text = _there(ctx.obj, name) if ctx.obj.server else _here(name)
+    if ctx.obj.json:
+        print_json(document)
+    else:
+        print(text, end="")
+    return 0
+
+
+def _here(name: str) -> tuple[Any, str]:
     from simian.experiment import find_experiments, load_experiment
 
     found = load_experiment(name)
-    if ctx.obj.json:
-        print_json(found.model_dump(mode="json", by_alias=True))
-    else:
-        print(find_experiments().get(name, Path(name)).read_text(), end="")
-    return 0
+    return found.model_dump(mode="json", by_alias=True), find_experiments().get(name, Path(name)).read_text()
+
+
+def _there(settings: Globals, name: str) -> tuple[Any, str]:
+    found = {one["name"]: one for one in server_of(settings).get("/experiments")["experiments"]}
+    if name not in found:
+        names = ", ".join(found) or "none"
+        raise UsageError(f"{settings.server} has no experiment called {name!r:.80}; it has: {names}")
+    return found[name].get("document"), found[name]["text"]
 
 
 @app.command()
 def schema(ctx: typer.Context, of: Annotated[str, typer.Argument(help="experiment or config.")] = "experiment") -> int:
     """The JSON Schema of an experiment's file, or of simian.yaml."""
+    only_here(ctx.obj, "simian experiments schema", "it is that of the simian on this machine")
     from simian.config import config_schema
     from simian.experiment import experiment_schema
 

@@ -1,15 +1,19 @@
 """``simian history``."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from simian.cli.context import System, system_looked_back_on
+from simian.cli.context import System, server_of, system_looked_back_on
 from simian.cli.defaults import Command, Group
+from simian.cli.globals import Globals, only_here
 from simian.cli.output import print_json, print_table
 
 Text = Annotated[str | None, typer.Option()]
+Wanted = dict[str, Any]  # as ``simian.history.read_page`` takes it
+Page = tuple[Sequence[Mapping[str, Any]], str | None, list[str]]  # rows, cursor, what went wrong
 COLUMNS = ("run", "monkey", "started", "outcome", "verdict", "recovery", "seed")
 
 
@@ -43,20 +47,11 @@ def history(
     """Past runs, newest first."""
     if ctx.invoked_subcommand:
         return 0
-    from simian.history import read_page
-
-    system = system_looked_back_on(ctx.obj)
-    problems = fed(system)
-    rows, following = read_page(
-        system.history_place,
-        monkey=monkey,
-        verdict=verdict,
-        outcome=outcome,
-        since=moment(since, "--since"),
-        until=moment(until, "--until"),
-        limit=limit,
-        after=after,
-    )
+    wanted: Wanted = {
+        "monkey": monkey, "verdict": verdict, "outcome": outcome, "since": moment(since, "--since"),
+        "until": moment(until, "--until"), "limit": limit, "after": after,
+    }  # fmt: skip
+    rows, following, problems = _page_there(ctx.obj, wanted) if ctx.obj.server else _page_here(ctx.obj, wanted)
     if ctx.obj.json:
         print_json({"runs": [{name: row[name] for name in COLUMNS} for row in rows], "next": following})
         return 0
@@ -67,12 +62,27 @@ def history(
     return 0
 
 
+def _page_here(settings: Globals, wanted: Wanted) -> Page:
+    from simian.history import read_page
+
+    system = system_looked_back_on(settings)
+    problems = fed(system)
+    return *read_page(system.history_place, **wanted), problems
+
+
+def _page_there(settings: Globals, wanted: Wanted) -> Page:
+    moments = {key: wanted[key].isoformat() for key in ("since", "until") if wanted[key]}
+    told = server_of(settings).get("/runs", **{**wanted, **moments})
+    return told["runs"], told["next"], []
+
+
 @app.command(cls=Command)
 def prune(
     ctx: typer.Context,
     keep: Annotated[str, typer.Option("--keep", help="How far back runs stay: 180d, 24h.")],
 ) -> int:
     """Take away older runs with all their readings, and due times as old. Sums by day stay."""
+    only_here(ctx.obj, "simian history prune", "run it where the daemon's history is")
     from simian.history import open_schedules
     from simian.schedule.when import text_of
     from simian.schedule.words import span_s

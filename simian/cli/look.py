@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from simian.cli.context import System, load_system
+from simian.cli.context import System, load_system, server_of
 from simian.cli.output import print_json, print_table
 from simian.cli.ways import ways_of_links
 from simian.errors import JournalError, SimianError
@@ -19,8 +19,7 @@ from simian.verdict import UNKNOWN
 
 def status(ctx: typer.Context) -> int:
     """Runs now, faults in place or doubtful, halted?"""
-    system = load_system(ctx.obj)
-    told = status_of(system)
+    told = status_told(server_of(ctx.obj).get("/status")) if ctx.obj.server else status_of(load_system(ctx.obj))
     if ctx.obj.json:
         print_json(told)
         return 0
@@ -58,19 +57,40 @@ def status_of(system: System) -> dict[str, Any]:
     return {"halted": system.lever.why_pulled() or None, "runs": runs, "faults": faults, "recover": left}
 
 
+def status_told(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON shape of docs/cli.md, of what a daemon says, which is more."""
+    keys = ("run", "monkey", "experiment", "phase", "state", "started")
+    runs = [{key: run.get(key) for key in keys} for run in told["runs"]]
+    return {"halted": told["halted"], "runs": runs, "faults": told["open"], "recover": bool(told.get("recover"))}
+
+
 def topology(ctx: typer.Context) -> int:
     """Regions, zones, nodes and links as seen now."""
-    system = load_system(ctx.obj)
-    seen = topology_of(system.world(), system.name)
+    told = server_of(ctx.obj).get("/topology") if ctx.obj.server else _topology_here(load_system(ctx.obj))
     if ctx.obj.json:
-        print_json(topology_told(seen))
+        print_json(told)
         return 0
-    rows = [(n.region or "-", n.zone or "-", n.name, n.service, n.role, n.state, n.address) for n in _ordered(seen)]
-    print_table(("REGION", "ZONE", "NODE", "SERVICE", "ROLE", "STATE", "ADDRESS"), rows)
-    if seen.links:
+    print_table(("REGION", "ZONE", "NODE", "SERVICE", "ROLE", "STATE", "ADDRESS"), _rows(told))
+    if told["links"]:
         print()
-        print_table(("LINK", "FROM", "TO", "STATE"), [(k.name, k.source, k.target, k.state) for k in seen.links])
+        rows = [[link[key] for key in ("name", "from", "to", "state")] for link in told["links"]]
+        print_table(("LINK", "FROM", "TO", "STATE"), rows)
     return 0
+
+
+def _topology_here(system: System) -> dict[str, Any]:
+    return topology_told(topology_of(system.world(), system.name))
+
+
+def _rows(told: Mapping[str, Any]) -> list[list[str]]:
+    """Of each node what the table has, in its order: instruments last."""
+    found = [(node.get("region"), node.get("zone"), node) for node in told.get("elsewhere", ())]
+    for region in told["regions"]:
+        found += [(region["name"], zone["name"], node) for zone in region["zones"] for node in zone["nodes"]]
+        found += [(region["name"], None, node) for node in region["regional"]]
+    found.sort(key=lambda each: (each[2]["role"] == "instrument", each[0] or "", each[1] or "", each[2]["name"]))
+    keys = ("name", "service", "role", "state", "address")
+    return [[region or "-", zone or "-", *(node[key] for key in keys)] for region, zone, node in found]
 
 
 def _ordered(seen: Topology) -> list[Node]:
@@ -95,7 +115,10 @@ def topology_told(seen: Topology) -> dict[str, Any]:
         regional = [_node_told(n) for n in _ordered(seen) if n.region == region.name and n.zone is None]
         regions.append({"name": region.name, "zones": zones, "regional": regional})
     links = [{"name": k.name, "from": k.source, "to": k.target, "state": k.state} for k in seen.links]
-    return {"regions": regions, "links": links, "hash": seen.hash}
+    placed = {(zone.name, zone.region) for zone in seen.zones} | {(None, region.name) for region in seen.regions}
+    others = [node for node in _ordered(seen) if (node.zone, node.region) not in placed]
+    elsewhere = [{**_node_told(node), "region": node.region, "zone": node.zone} for node in others]
+    return {"regions": regions, "elsewhere": elsewhere, "links": links, "hash": seen.hash}
 
 
 def doctor(ctx: typer.Context) -> int:

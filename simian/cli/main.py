@@ -1,6 +1,7 @@
 """The command line: Typer, with everything heavy imported by the command that needs it.
 
-Options for all commands (``--config FILE``, ``--json``, ``-q``, ``-v``) may stand anywhere on the line.
+Options for all commands (``--config FILE``, ``--json``, ``-q``, ``-v``, ``--server URL``) may stand anywhere on the
+line.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ from typing import Any
 import typer
 
 from simian.cli.defaults import Command, Group
-from simian.cli.globals import Globals, split_globals
+from simian.cli.globals import Globals, only_here, split_globals, with_server
 from simian.cli.output import printable
 from simian.cli.streams import patient_streams
 from simian.errors import DriverError, JournalError, PluginError, Refused, SimianError, UsageError
@@ -43,7 +44,21 @@ COMMANDS = {
     "replay": ("replay", "replay", "Run the same again: monkey or experiment, options and seed as in a past run."),
 }
 MONKEYS = "A one-off run: simian chaos, gorilla, kong, split-brain, latency, and your own; see simian monkeys."
-EPILOG = "Everywhere: --config FILE, --json, -q, -v. A monkey's own options: simian MONKEY --help."
+EPILOG = (
+    "Everywhere: --config FILE, --json, -q, -v; --server URL (or SIMIAN_SERVER), to act on the daemon there, with a "
+    "token from SIMIAN_TOKEN or --token-file FILE. A monkey's own options: simian MONKEY --help."
+)
+# What no daemon elsewhere can do for us: what to do instead.
+HERE_ONLY = {
+    "demo": "it brings up a lab of its own",
+    "lab": "it brings up processes or containers on this machine",
+    "init": "it writes files on this machine; run it where the compose files are",
+    "validate": "it reads files of this machine",
+    "doctor": "it looks at drivers and folders; run it where the daemon runs, or see simian status and /readyz",
+    "recover": "the daemon recovers what dead runs left by itself, every half minute; else run it there",
+    "serve": "it is a daemon; start it where the system is",
+    "replay": "it compares plan and checks where the system is; run it there, or press Replay on the page of the run",
+}
 
 
 class Commands(Group):
@@ -63,6 +78,12 @@ class Commands(Group):
         from simian.cli.monkey import monkey_command
 
         return monkey_command(cmd_name, ctx.obj, others=list(COMMANDS))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command of this line. Raises UsageError where ``--server`` names a daemon that cannot do it."""
+        if args and args[0] in HERE_ONLY and "--help" not in args:
+            only_here(ctx.obj, f"simian {args[0]}", HERE_ONLY[args[0]])
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The table, without loading what is in it."""
@@ -131,6 +152,7 @@ def _outcome(given: list[str]) -> int:
     try:
         settings, rest = split_globals(given)
         as_json = settings.json
+        settings = with_server(settings, os.environ)
         code = _run(settings, rest)
         sys.stdout.flush()
         return code

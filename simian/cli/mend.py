@@ -10,10 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from simian.cli.context import System, load_system
+from simian.cli.context import System, load_system, server_of
 from simian.cli.crash import crash_point
 from simian.cli.herald import tell_of_ended_runs
 from simian.cli.output import print_json
+from simian.cli.server_mend import abort_there, halt_there, resume_there
 from simian.drivers import build_world
 from simian.errors import DriverError, JournalError, UsageError
 from simian.faults.steering import not_alive
@@ -32,12 +33,15 @@ def _runner(row: Mapping[str, Any]) -> Owner:
 
 def abort(ctx: typer.Context, run: Annotated[str, typer.Argument(help="A run, or a unique beginning of one.")]) -> int:
     """End a run now; everything it did is undone."""
-    system = load_system(ctx.obj)
+    told = abort_there(server_of(ctx.obj), run) if ctx.obj.server else _abort_here(load_system(ctx.obj), run)
+    _tell(ctx, told, f"run {told['run']} " + ("has ended" if told["ended"] else "goes on"))
+    return 0 if told["ended"] else UNKNOWN
+
+
+def _abort_here(system: System, run: str) -> dict[str, Any]:
     row = _running(system, run)
     _runner(row).send(signal.SIGTERM)
-    ended = _wait_for_end(system, [row["run"]])
-    _tell(ctx, {"run": row["run"], "ended": ended}, f"run {row['run']} " + ("has ended" if ended else "goes on"))
-    return 0 if ended else UNKNOWN
+    return {"run": row["run"], "ended": _wait_for_end(system, [row["run"]])}
 
 
 def _running(system: System, wanted: str) -> dict[str, Any]:
@@ -144,19 +148,29 @@ def _marks_in(world: Any, node: str) -> list[str]:
 
 def halt(ctx: typer.Context, reason: Annotated[str, typer.Argument(help="Why; every refusal will say it.")]) -> int:
     """End every run now and forbid new ones until `simian resume`."""
-    system = load_system(ctx.obj)
-    runs = pull_lever(system, reason)
-    left, stuck = end_halted(system, runs)
-    lines = [f"halted: {reason}; {len(runs) - len(left)} runs ended"]
+    require_reason(reason)
+    if ctx.obj.server:
+        ended, left, stuck = halt_there(server_of(ctx.obj), reason)
+    else:
+        system = load_system(ctx.obj)
+        runs = pull_lever(system, reason)
+        left, stuck = end_halted(system, runs)
+        ended = [run for run in runs if run not in left]
+    lines = [f"halted: {reason}; {len(ended)} runs ended"]
     lines += [f"goes on: {run}" for run in sorted(left)] + [f"stuck: {line}" for line in stuck]
-    _tell(ctx, {"halted": reason, "ended": [run for run in runs if run not in left], "stuck": stuck}, "\n".join(lines))
+    _tell(ctx, {"halted": reason, "ended": ended, "stuck": stuck}, "\n".join(lines))
     return STUCK if stuck else UNKNOWN if left else 0
+
+
+def require_reason(reason: str) -> None:
+    """Raises UsageError without a reason."""
+    if not reason.strip():
+        raise UsageError("a halt needs a reason, as every refusal will say it; simian halt 'release of the shop'")
 
 
 def pull_lever(system: System, reason: str) -> list[str]:
     """Tell every run to end, then forbid new ones; the runs that were told. Raises UsageError without a reason."""
-    if not reason.strip():
-        raise UsageError("a halt needs a reason, as every refusal will say it; simian halt 'release of the shop'")
+    require_reason(reason)
     rows = system.journal().unfinished()
     for row in rows:
         end_runner(row)
@@ -181,7 +195,7 @@ def end_runner(row: Mapping[str, Any]) -> None:
 
 def resume(ctx: typer.Context) -> int:
     """Allow runs again."""
-    pulled = load_system(ctx.obj).lever.release()
+    pulled = resume_there(server_of(ctx.obj)) if ctx.obj.server else load_system(ctx.obj).lever.release()
     _tell(ctx, {"resumed": pulled}, "runs are allowed again" if pulled else "nothing was halted")
     return 0
 

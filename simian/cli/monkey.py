@@ -49,11 +49,15 @@ def _function(monkey: Monkey, settings: Globals) -> Callable[..., int]:
     text, own = split_doc(monkey.doc)[0], parameters(monkey)
 
     def command(**given: Any) -> int:
-        from simian.cli.start import run_monkey
-
         options = RunOptions.take_from(given)
         # An option that was not given is left to the monkey, so that defaults of simian.yaml can come between.
         chosen = {key: value for key, value in given.items() if value is not None and value != []}
+        if settings.server:
+            from simian.cli.server_run import run_there
+
+            return run_there({"monkey": monkey.name, "options": chosen}, options, settings)
+        from simian.cli.start import run_monkey
+
         return run_monkey(monkey.name, chosen, options, settings)
 
     command.__doc__ = text

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simian.cli.context import System, system_looked_back_on
-from simian.cli.globals import Globals
+from simian.cli.context import System, path_of, server_of, system_looked_back_on
+from simian.cli.globals import Globals, only_here
 from simian.cli.history import fed, moment
 from simian.cli.output import print_json
 from simian.cli.show import Made, check_format, check_report, tell, write_report
 from simian.errors import HistoryError, UsageError
 
 if TYPE_CHECKING:
+    from simian.cli.server import Server
     from simian.history import History
 
 WEEK = timedelta(days=7)
+Record = Mapping[str, Any]
 Format = Annotated[str | None, typer.Option("--format", help="text, md, json, junit or html.")]
 Output = Annotated[
     str | None, typer.Option("-o", "--output", help="Write to this file (.txt, .md, .json, .xml, .html).")
@@ -42,6 +44,11 @@ def report(
         raise UsageError("--until is the end of a week; give --week, too")
     end = moment(until, "--until") or datetime.now(UTC)
     _check(ctx.obj, format, output)
+    if ctx.obj.server:
+        if week:
+            only_here(ctx.obj, "simian report --week", "run it where the daemon's history is")
+        server = server_of(ctx.obj)
+        return _give(of_run_there(server, server.get(path_of("runs", run or "last"))), format, output, ctx.obj)
     system = system_looked_back_on(ctx.obj)
     fed(system)
     with system.history() as history:
@@ -60,11 +67,19 @@ def compare(
     from simian.report import render_comparison
 
     _check(ctx.obj, format, output)
-    system = system_looked_back_on(ctx.obj)
+    records = _both_there(server_of(ctx.obj), first, second) if ctx.obj.server else _both_here(ctx.obj, first, second)
+    return _give(partial(render_comparison, *records), format, output, ctx.obj)
+
+
+def _both_here(settings: Globals, first: str, second: str) -> tuple[Record, Record]:
+    system = system_looked_back_on(settings)
     fed(system)
     with system.history() as history:
-        made = partial(render_comparison, history.get(first), history.get(second))
-    return _give(made, format, output, ctx.obj)
+        return history.get(first), history.get(second)
+
+
+def _both_there(server: "Server", first: str, second: str) -> tuple[Record, Record]:
+    return server.get(path_of("runs", first)), server.get(path_of("runs", second))
 
 
 def _check(settings: Globals, format: str | None, output: str | None) -> None:
@@ -86,14 +101,25 @@ def _give(made: Made, format: str | None, output: str | None, settings: Globals)
     return 0
 
 
-def of_run(history: "History", record: Mapping[str, Any]) -> Made:
+def of_run(history: "History", record: Record) -> Made:
     """The report of a run, with what history has of the week before."""
     from simian.report import render
 
     return partial(render, record, before=history.week_before(record))
 
 
-def of_ended_run(system: System, record: Mapping[str, Any]) -> Made:
+def of_run_there(server: "Server", record: Record) -> Made:
+    """The same of a run at a daemon elsewhere, which has the week before."""
+    from simian.report import render
+
+    def made(format: str, *, width: int = 100, colour: bool = False) -> str:
+        before = None if format == "json" else server.get(path_of("runs", record["run"], "week-before"))["before"]
+        return render(record, format, width=width, colour=colour, before=before)
+
+    return made
+
+
+def of_ended_run(system: System, record: Record) -> Made:
     """The same for a run that has just ended, whatever may be wrong with the history."""
     from simian.report import render
 

@@ -10,10 +10,15 @@ from simian.cli.options import RUN_OPTIONS, RunOptions
 
 def run(**given: Any) -> int:
     """Run an experiment, by file or name."""
+    ctx, wanted = given.pop("ctx"), given.pop("wanted")
+    options = RunOptions.take_from(given)
+    if ctx.obj.server:
+        from simian.cli.server_run import experiment_there, run_there
+
+        return run_there({"experiment": experiment_there(wanted, ctx.obj)}, options, ctx.obj)
     from simian.cli.start import run_experiment
 
-    ctx, wanted = given.pop("ctx"), given.pop("wanted")
-    return run_experiment(wanted, RunOptions.take_from(given), ctx.obj)
+    return run_experiment(wanted, options, ctx.obj)
 
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY

@@ -1,9 +1,9 @@
 """One run for the daemon: ``python -m simian.cli.run_process``. It does for a program what the command does for people.
 
 The first line on stdin says what to run: ``{"run", "config", "monkey" or "experiment", "options", "for_s", "seed",
-"note", "leashed", "schedule"}``. A further line ``{"reason": …}`` aborts; so does the end of stdin, as the daemon is
-gone then. Events go to stdout as JSON lines; the last is ``closed`` (the three facts) or ``refused`` (why nothing was
-touched). The exit code is the command line's.
+"note", "leashed", "force_headroom", "plan_hash", "schedule"}``. A further line ``{"reason": …}`` aborts; so does the
+end of stdin, as the daemon is gone then. Events go to stdout as JSON lines; the last is ``closed`` (the three facts) or
+``refused`` (why nothing was touched). The exit code is the command line's.
 """
 
 import json
@@ -28,6 +28,7 @@ from simian.cli.start import (
 )
 from simian.errors import Refused, SimianError, UsageError
 from simian.guardian import close_harmless
+from simian.plan import Plan
 from simian.record import record_of
 from simian.verdict import REFUSED, UNKNOWN, exit_code
 
@@ -77,12 +78,14 @@ def _run(asked: Mapping[str, Any], view: Told) -> int:
         seed=asked.get("seed"),
         note=asked.get("note") or "",
         leashed=bool(asked.get("leashed")),
+        force_headroom=bool(asked.get("force_headroom")),
     )
     if asked.get("monkey"):
         request = monkey_request(system, asked["monkey"], asked.get("options", {}), options)
     else:
         request = experiment_request(system, asked["experiment"], options)
     request, plan = planned(system, replace(request, run=asked["run"], schedule=asked.get("schedule")))
+    _require_agreed(asked.get("plan_hash"), plan)
     require_secrets(request)
     refuse_a_world_in_memory(system)
     close_harmless(system.journal(), system.clock)
@@ -95,6 +98,15 @@ def _run(asked: Mapping[str, Any], view: Told) -> int:
     facts = {key: record[key] for key in ("outcome", "verdict", "recovery", "reasons")}
     view.feed({"event": "closed", **facts})
     return exit_code(record["outcome"], record["verdict"], record["recovery"], leashed=request.leashed)
+
+
+def _require_agreed(plan_hash: str | None, plan: Plan) -> None:
+    """Whoever agreed to a plan did not agree to another. Raises Refused."""
+    if plan_hash not in (None, plan.hash):
+        raise Refused(
+            f"the plan would be {plan.hash} now, and {plan_hash} was agreed to: the system has changed meanwhile; "
+            "nothing was touched; plan it anew"
+        )
 
 
 def _listen(to_runner: IO[bytes]) -> None:

@@ -1,16 +1,14 @@
 """``simian schedule``: recurring runs. The rows are in the history's database; ``simian serve`` starts what is due."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from simian.cli.context import load_system, system_looked_back_on
+from simian.cli.context import load_system, path_of, server_of, system_looked_back_on
+from simian.cli.globals import Globals
 from simian.cli.output import print_json, print_table
 from simian.cli.schedule_add import Targets
 from simian.cli.schedule_rows import local_time, note_change, rows, with_next
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Recurring runs.")
 app.add_typer(
@@ -22,14 +20,13 @@ app.add_typer(
 )
 Name = Annotated[str, typer.Argument(help="A schedule's name; simian schedule list has them.")]
 MOST_SHOWN = 1_000
+DUES = 20
 
 
 @app.command("list")
 def listed(ctx: typer.Context) -> int:
     """All of them, with when each is due next."""
-    system = load_system(ctx.obj)
-    with rows(system) as store:
-        told = [with_next(system, row) for row in store.all()]
+    told = server_of(ctx.obj).get("/schedules")["schedules"] if ctx.obj.server else _all_here(ctx.obj)
     if ctx.obj.json:
         print_json({"schedules": told})
         return 0
@@ -49,6 +46,12 @@ def listed(ctx: typer.Context) -> int:
     return 0
 
 
+def _all_here(settings: Globals) -> list[dict[str, Any]]:
+    system = load_system(settings)
+    with rows(system) as store:
+        return [with_next(system, row) for row in store.all()]
+
+
 def _state(row: dict[str, Any]) -> str:
     return ", ".join(word for word in ("paused", "declared") if row[word]) or "-"
 
@@ -56,10 +59,7 @@ def _state(row: dict[str, Any]) -> str:
 @app.command()
 def show(ctx: typer.Context, name: Name) -> int:
     """One of them, and what became of its last due times."""
-    system = load_system(ctx.obj)
-    with rows(system) as store:
-        row = with_next(system, store.get(name))
-        dues = [due.to_json() for due in store.dues(name, limit=20)]
+    row, dues = _one_there(ctx.obj, name) if ctx.obj.server else _one_here(ctx.obj, name)
     if ctx.obj.json:
         print_json({"schedule": row, "dues": dues})
         return 0
@@ -70,6 +70,17 @@ def show(ctx: typer.Context, name: Name) -> int:
     shown = [(local_time(due["due"], row["zone"]), due["state"], due["run"], due["reason"]) for due in dues]
     print_table(("DUE", "STATE", "RUN", "REASON"), shown)
     return 0
+
+
+def _one_here(settings: Globals, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    system = load_system(settings)
+    with rows(system) as store:
+        return with_next(system, store.get(name)), [due.to_json() for due in store.dues(name, limit=DUES)]
+
+
+def _one_there(settings: Globals, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    server, where = server_of(settings), path_of("schedules", name)
+    return server.get(where), server.get(f"{where}/dues")["dues"][:DUES]
 
 
 @app.command()
@@ -84,12 +95,9 @@ def resume(ctx: typer.Context, name: Name) -> int:
     return _change(ctx, name, paused=False)
 
 
-def _change(ctx: typer.Context, name: str, **facts: Any) -> int:
-    system = system_looked_back_on(ctx.obj)
-    with rows(system) as store:
-        store.change(name, facts)
-        note_change(system, store, "pause" if facts["paused"] else "resume", name)
-        row = store.get(name)
+def _change(ctx: typer.Context, name: str, *, paused: bool) -> int:
+    change = _change_there if ctx.obj.server else _change_here
+    row = change(ctx.obj, name, paused)
     if ctx.obj.json:
         print_json({"schedule": row})
     elif not ctx.obj.quiet:
@@ -97,13 +105,29 @@ def _change(ctx: typer.Context, name: str, **facts: Any) -> int:
     return 0
 
 
+def _change_here(settings: Globals, name: str, paused: bool) -> dict[str, Any]:
+    system = system_looked_back_on(settings)
+    with rows(system) as store:
+        store.change(name, {"paused": paused})
+        note_change(system, store, "pause" if paused else "resume", name)
+        return store.get(name)
+
+
+def _change_there(settings: Globals, name: str, paused: bool) -> dict[str, Any]:
+    told: dict[str, Any] = server_of(settings).post(path_of("schedules", name, "pause" if paused else "resume"))
+    return {key: value for key, value in told.items() if key != "next"}
+
+
 @app.command()
 def remove(ctx: typer.Context, name: Name) -> int:
     """Take it away; what became of its due times is kept. One of simian.yaml comes back at the daemon's next start."""
-    system = system_looked_back_on(ctx.obj)
-    with rows(system) as store:
-        store.remove(name)
-        note_change(system, store, "remove", name)
+    if ctx.obj.server:
+        server_of(ctx.obj).delete(path_of("schedules", name))
+    else:
+        system = system_looked_back_on(ctx.obj)
+        with rows(system) as store:
+            store.remove(name)
+            note_change(system, store, "remove", name)
     if ctx.obj.json:
         print_json({"removed": name})
     elif not ctx.obj.quiet:
@@ -121,18 +145,39 @@ def preview(
     ] = None,
 ) -> int:
     """What would happen: when, with which die, to whom. The same die is thrown when the day comes."""
-    system = load_system(ctx.obj)
-    with rows(system) as store:
-        kept = [store.get(name) for name in names] if names else store.all()
-    from simian.cli.schedule_preview import previewed
-    from simian.schedule.row import Schedule
-
-    told = previewed(system, [Schedule.from_json(row) for row in kept], days, seed, most=MOST_SHOWN)
+    look = _preview_there if ctx.obj.server else _preview_here
+    told, zones = look(ctx.obj, names or [], days, seed)
     if ctx.obj.json:
         print_json(told)
         return 0
-    _tell_preview(told, {row["name"]: row["zone"] for row in kept})
+    _tell_preview(told, zones)
     return 0
+
+
+Preview = tuple[dict[str, Any], dict[str, str]]  # and the zone of each schedule
+
+
+def _preview_here(settings: Globals, names: list[str], days: float, seed: int | None) -> Preview:
+    from simian.cli.schedule_preview import previewed
+    from simian.schedule.row import Schedule
+    from simian.snapshot import topology_of
+
+    system = load_system(settings)
+    with rows(system) as store:
+        kept = [store.get(name) for name in names] if names else store.all()
+    schedules, seen = [Schedule.from_json(row) for row in kept], topology_of(system.world(), system.name)
+    told = previewed(system, seen, schedules, days, seed, most=MOST_SHOWN)
+    return told, {row["name"]: row["zone"] for row in kept}
+
+
+def _preview_there(settings: Globals, names: list[str], days: float, seed: int | None) -> Preview:
+    server = server_of(settings)
+    kept = {row["name"]: row["zone"] for row in server.get("/schedules")["schedules"]}
+    for name in set(names) - set(kept):
+        server.get(path_of("schedules", name))  # which says that there is none
+    told: dict[str, Any] = server.get("/preview", days=days, seed=seed)
+    coming = [one for one in told["coming"] if not names or one["schedule"] in names]
+    return {**told, "coming": coming}, kept
 
 
 def _tell_preview(told: dict[str, Any], zones: dict[str, str]) -> None:

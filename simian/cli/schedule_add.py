@@ -15,6 +15,10 @@ from simian.cli.options import option, seconds
 from simian.errors import UsageError
 
 CALENDAR = ("hours", "days", "holidays", "closed", "freezes")
+SENT = {
+    "name", "monkey", "experiment", "options", "for_s", "when", "zone", "calendar", "misfire", "grace_s", "jitter_s",
+    "overlap", "expires", "note", "seed",
+}  # fmt: skip
 WHEN = [
     option("cron", "--cron", str | None, None, 'Minute, hour, day, month, weekday: "0 10 * * tue".'),
     option("every", "--every", str | None, None, "An interval: 30m, 6h, 2d."),
@@ -53,7 +57,7 @@ class Targets(Group):
         settings = ctx.obj or Globals()
         monkeys = found_monkeys(settings).monkeys
         own = parameters(monkeys[cmd_name]) if cmd_name in monkeys else []
-        what = {"monkey": cmd_name} if cmd_name in monkeys else {"experiment": _experiment(cmd_name)}
+        what = {"monkey": cmd_name} if cmd_name in monkeys else {"experiment": _experiment(cmd_name, settings)}
         text = split_doc(monkeys[cmd_name].doc)[0] if own or cmd_name in monkeys else f"Schedule experiment {cmd_name}."
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(cmd_name)(_function(what, own, text, settings))
@@ -78,9 +82,21 @@ def _function(what: dict[str, str], own: list[inspect.Parameter], text: str, set
 
 def add(what: dict[str, str], options: dict[str, Any], given: Mapping[str, Any], settings: Globals) -> int:
     """Check everything that a run would be refused for at once, and write the row. Returns the exit code."""
-    from simian.cli.context import load_system
     from simian.cli.output import print_json
-    from simian.cli.schedule_rows import local_time, note_change, rows, with_next
+    from simian.cli.schedule_rows import local_time
+
+    row = _add_there(what, options, given, settings) if settings.server else _add_here(what, options, given, settings)
+    if settings.json:
+        print_json({"schedule": row})
+    elif not settings.quiet:
+        following = local_time(row["next"], row["zone"]) or "never, by its hours and the system's"
+        print(f"schedule {row['name']}: next {following}; simian serve runs what is due")
+    return 0
+
+
+def _add_here(what: dict[str, str], options: dict[str, Any], given: Mapping[str, Any], settings: Globals) -> Any:
+    from simian.cli.context import load_system
+    from simian.cli.schedule_rows import note_change, rows, with_next
     from simian.cli.start import request_for
 
     system = load_system(settings)
@@ -90,13 +106,25 @@ def add(what: dict[str, str], options: dict[str, Any], given: Mapping[str, Any],
         request_for(system, schedule, seed=0)
         store.add(schedule.to_json())
         note_change(system, store, "add", schedule.name)
-    row = with_next(system, schedule.to_json())
-    if settings.json:
-        print_json({"schedule": row})
-    elif not settings.quiet:
-        following = local_time(row["next"], row["zone"]) or "never, by its hours and the system's"
-        print(f"schedule {schedule.name}: next {following}; simian serve runs what is due")
-    return 0
+    return with_next(system, schedule.to_json())
+
+
+def _add_there(what: dict[str, str], options: dict[str, Any], given: Mapping[str, Any], settings: Globals) -> Any:
+    """The daemon has whose token it is as its owner, and takes no file of this machine."""
+    import time
+
+    from simian.cli.context import server_of
+
+    for key, why in (("owner", "it is whose token is shown"), ("freezes", "it would be a file of this machine")):
+        if given.get(key):
+            raise UsageError(f"--{key} cannot be said to {settings.server}: {why}; leave it out")
+    server = server_of(settings)
+    if "experiment" in what:
+        server.post("/plan", what)  # says at once what a run of it would be refused for
+    there = server.get("/schedules")
+    names, calendar = {row["name"] for row in there["schedules"]}, {"zone": there.get("zone") or "UTC"}
+    schedule = made({**what, "options": options}, given, calendar, names, time.time())
+    return server.post("/schedules", {key: value for key, value in schedule.to_json().items() if key in SENT})
 
 
 def made(what: dict[str, Any], given: Mapping[str, Any], calendar: Any, names: set[str], now: float) -> Any:
@@ -124,8 +152,12 @@ def made(what: dict[str, Any], given: Mapping[str, Any], calendar: Any, names: s
     )  # fmt: skip
 
 
-def _experiment(wanted: str) -> str:
+def _experiment(wanted: str, settings: Globals) -> str:
     """A file's whole path, as the daemon has another working folder; else the name as it is."""
+    if settings.server:
+        from simian.cli.server_run import experiment_there
+
+        return experiment_there(wanted, settings)
     return str(Path(wanted).absolute()) if Path(wanted).is_file() else wanted
 
 

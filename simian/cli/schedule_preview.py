@@ -10,15 +10,16 @@ from simian.errors import SimianError
 from simian.schedule.preview import Coming, coming
 from simian.schedule.row import Schedule
 from simian.schedule.when import text_of
-from simian.snapshot import topology_of
+from simian.topology import Topology
 
 DAY_S = 86_400.0
 
 
-def previewed(system: System, schedules: list[Schedule], days: float, seed: int | None, *, most: int) -> dict[str, Any]:
-    """The coming runs as data, in order; ``more``: there are more than ``most``. Raises DriverError without a world."""
+def previewed(
+    system: System, topology: Topology, schedules: list[Schedule], days: float, seed: int | None, *, most: int
+) -> dict[str, Any]:
+    """The coming runs as data, in order; ``more``: there are more than ``most``."""
     now, calendar = system.clock.now(), system.config.opening_hours()
-    topology = topology_of(system.world(), system.name)
     by_name = {one.name: one for one in schedules}
 
     @cache

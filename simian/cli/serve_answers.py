@@ -1,20 +1,24 @@
 """What the daemon answers at its socket (docs/wire.md)."""
 
 import contextlib
+import inspect
 import json
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from simian.cli.context import System
+from simian.cli.experiments import shipped
 from simian.cli.look import status_of, topology_told
 from simian.cli.mend import end_halted, pull_lever
-from simian.cli.monkey import split_doc
+from simian.cli.monkeys import described
+from simian.cli.schedule_preview import previewed
 from simian.cli.serve_runs import Runs
 from simian.cli.traffic import traffic_of
 from simian.daemon.keeper import Keeper
 from simian.errors import JournalError, SimianError, UsageError
 from simian.history import open_schedules
+from simian.monkey import Monkey
 from simian.record import record_of
 from simian.schedule.due import why_shut
 from simian.schedule.row import Schedule
@@ -24,7 +28,8 @@ from simian.snapshot import topology_of
 Question = Mapping[str, Any]
 TRAFFIC_S = 1.0
 SOON = 20
-WHAT = ("monkey", "experiment", "options", "seed", "for_s", "note", "leashed")
+DAYS, MOST_SHOWN = 30.0, 1_000
+WHAT = ("monkey", "experiment", "options", "seed", "for_s", "note", "leashed", "force_headroom", "plan_hash")
 
 
 class Answers:
@@ -43,6 +48,7 @@ class Answers:
             "status": self.status, "topology": self.topology, "traffic": self.traffic, "monkeys": self.monkeys,
             "experiments": self.experiments, "plan": self.plan, "start": self.start, "run": self.run,
             "abort": self.abort, "halt": self.halt, "resume": self.resume, "schedules-changed": self.changed,
+            "broken": self.broken, "preview": self.preview,
         }  # fmt: skip
 
     # --- looking
@@ -58,7 +64,7 @@ class Answers:
                 runs.append(self._run_told({**row, "phase": mine.phase, "state": "alive", "started": mine.since}, ours))
         return {
             **self._facts, "system": self._system.name, "halted": told["halted"], "runs": runs, "open": told["faults"],
-            "next": self._next(),
+            "next": self._next(), "recover": told["recover"], "lab": self._system.is_lab,
         }  # fmt: skip
 
     def _run_told(self, row: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,18 +99,23 @@ class Answers:
     def monkeys(self, _: Question) -> list[dict[str, Any]]:
         """All that are found."""
         found = self._system.monkeys().monkeys
-        return [_monkey_told(name, monkey) for name, monkey in sorted(found.items())]
+        return [_monkey_told(monkey) for _, monkey in sorted(found.items())]
+
+    def broken(self, _: Question) -> list[dict[str, Any]]:
+        """Plug-ins that could not be loaded, and why."""
+        return [{"origin": origin, "why": why} for origin, why in self._system.monkeys().broken]
 
     def experiments(self, _: Question) -> list[dict[str, Any]]:
-        """Those that come with simian, and those that schedules name."""
-        from simian.experiment import find_experiments, load_experiment
+        """Those that come with simian."""
+        return shipped()
 
-        told = []
-        for name, path in sorted(find_experiments().items()):
-            one = load_experiment(path)
-            facts = {key: getattr(one, key, None) for key in ("hypothesis", "monkey", "radius", "tags")}
-            told.append({"name": name, **facts, "text": path.read_text()})
-        return told
+    def preview(self, question: Question) -> dict[str, Any]:
+        """The coming runs of all schedules, each with its targets; nothing is touched."""
+        with open_schedules(self._system.history_place) as store:
+            schedules = [Schedule.from_json(row) for row in store.all()]
+        days, seed = float(question.get("days") or DAYS), question.get("seed")
+        topology = self._in_the_world(lambda world: topology_of(world, self._system.name))
+        return previewed(self._system, topology, schedules, days, seed, most=MOST_SHOWN)
 
     def run(self, question: Question) -> dict[str, Any]:
         """The record of a run as far as it is known."""
@@ -126,13 +137,15 @@ class Answers:
     def plan(self, question: Question) -> dict[str, Any]:
         """What would be done; nothing is."""
         schedule = _as_schedule(question)
-        from simian.cli.start import planned_for
+        from simian.cli.start import planned_for, request_for
 
         def look(world: Any) -> Any:
             return planned_for(self._system, schedule, schedule.seed, topology_of(world, self._system.name))
 
-        plan = self._in_the_world(look)
-        return {"plan": {**plan.to_json(), "hash": plan.hash}}
+        plan, request = self._in_the_world(look), request_for(self._system, schedule, schedule.seed)
+        return {
+            "plan": {**plan.to_json(), "hash": plan.hash}, "experiment": request.experiment, "for_s": request.for_s,
+        }  # fmt: skip
 
     def start(self, question: Question) -> dict[str, Any]:
         """One run, at once."""
@@ -163,14 +176,14 @@ class Answers:
             target=end_halted, args=(self._system, runs), daemon=True
         ).start()  # takes as long as undo does
         self._runs.tell(None, {"event": "halted", "reason": reason})
-        return {"halted": self._system.lever.why_pulled() or None}
+        return {"halted": self._system.lever.why_pulled() or None, "runs": runs}
 
     def resume(self, question: Question) -> dict[str, Any]:
         """Allow runs again."""
         self._note(question, "resume", {})
-        self._system.lever.release()
+        pulled = self._system.lever.release()
         self._runs.tell(None, {"event": "resumed"})
-        return {"halted": self._system.lever.why_pulled() or None}
+        return {"halted": self._system.lever.why_pulled() or None, "resumed": pulled}
 
     def changed(self, _: Question) -> dict[str, Any]:
         """Somebody wrote into the rows."""
@@ -210,15 +223,11 @@ def _as_schedule(question: Question) -> Schedule:
     )  # fmt: skip
 
 
-def _monkey_told(name: str, monkey: Any) -> dict[str, Any]:
-    text, params = split_doc(monkey.doc)
-    options = [
-        {
-            "name": option,
-            "type": getattr(parameter.annotation, "__name__", str(parameter.annotation)),
-            "default": None if parameter.default is parameter.empty else parameter.default,
-            "text": params.get(option, ""),
-        }
-        for option, parameter in monkey.options.items()
-    ]
-    return {"name": name, "radius": monkey.radius.name.lower(), "text": text, "options": options}
+def _monkey_told(monkey: Monkey) -> dict[str, Any]:
+    """As ``simian monkeys show --json`` tells it, and types of its options; ``text`` is its help, for pages."""
+    told = described(monkey)
+    for option in told["options"]:
+        annotation = monkey.options[option["name"]].annotation
+        kind = "str" if annotation is inspect.Parameter.empty else inspect.formatannotation(annotation)
+        option |= {"type": kind, "text": option["help"]}
+    return {**told, "text": told["help"]}

@@ -25,7 +25,7 @@ from simian.fault import fault_from_words
 from simian.guardian import close_harmless
 from simian.guards import Guards
 from simian.monkey import Radius
-from simian.plan import Plan, by_hand, propose
+from simian.plan import Plan, by_hand, plan_from_json, propose
 from simian.probes import find_probe
 from simian.probes.host import revealed
 from simian.record import record_of
@@ -131,11 +131,11 @@ def start(system: System, request: RunRequest, options: RunOptions, settings: Gl
     request, plan = planned(system, request)
     look(request, plan)
     if options.plan:
-        show_plan(plan, request, settings)
+        show_plan({**plan.to_json(), "hash": plan.hash}, request.experiment, request.for_s, settings)
         return 0
     require_secrets(request)
     refuse_a_world_in_memory(system)
-    agree(system, plan, options)
+    agree(system.name, plan, options, is_lab=system.is_lab)
     try:
         close_harmless(system.journal(), system.clock)
     except JournalError as error:
@@ -199,11 +199,11 @@ def fault_from_words_or_usage(words: Mapping[str, Any]) -> None:
         raise UsageError(str(error)) from error
 
 
-def agree(system: System, plan: Plan, options: RunOptions) -> None:
+def agree(system: str, plan: Plan, options: RunOptions, *, is_lab: bool) -> None:
     """Ask before a region or more of somebody's own system is hit; without a terminal, refuse."""
-    if plan.radius < Radius.REGION or system.is_lab or options.yes or options.leashed:
+    if plan.radius < Radius.REGION or is_lab or options.yes or options.leashed:
         return
-    reach = f"this run reaches a {plan.radius.name.lower()} of {system.name}"
+    reach = f"this run reaches a {plan.radius.name.lower()} of {system}"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused(f"{reach}; there is nobody to ask, so say --yes if that is meant")
     print(f"{reach}: {', '.join(fault.target for fault in plan.faults)}", file=sys.stderr)
@@ -212,18 +212,19 @@ def agree(system: System, plan: Plan, options: RunOptions) -> None:
         raise Refused("you did not agree; nothing was touched")
 
 
-def show_plan(plan: Plan, request: RunRequest, settings: Globals) -> None:
-    """Print the plan."""
+def show_plan(told: Mapping[str, Any], experiment: str | None, for_s: float, settings: Globals) -> None:
+    """Print a plan, as data with its hash."""
     if settings.json:
-        print(json.dumps({"plan": {**plan.to_json(), "hash": plan.hash}}))
+        print(json.dumps({"plan": told}))
         return
-    print(f"{plan.monkey or request.experiment} with seed {plan.seed} would reach a {plan.radius.name.lower()}:")
+    plan = plan_from_json(told)
+    print(f"{plan.monkey or experiment} with seed {plan.seed} would reach a {plan.radius.name.lower()}:")
     for stage in plan.stages:
         print(f"  stage {stage.name} (settles {stage.settle_s:g} s)")
         for fault in stage.faults:
             fields = {k: v for k, v in fault.to_json().items() if k not in ("kind", "version", "was", fault.aim) and v}
             print(f"    {fault.kind} {fault.target}", *(f"{k}={v}" for k, v in fields.items()))
-    print(f"for {request.for_s:g} s; plan {plan.hash}, topology {plan.topology_hash}; nothing was touched")
+    print(f"for {for_s:g} s; plan {told['hash']}, topology {plan.topology_hash}; nothing was touched")
 
 
 def live(

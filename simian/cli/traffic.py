@@ -6,13 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from simian.cli.context import load_system
+from simian.cli.context import load_system, server_of
+from simian.cli.globals import Globals
 from simian.cli.options import seconds
 from simian.cli.output import print_json, print_table
-from simian.errors import DriverError
+from simian.errors import DriverError, UsageError
 from simian.traffic import told_shares
 from simian.world import World
 
+COUNTED_FOR = "2s"
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Where users go, by region.")
 
 
@@ -24,21 +26,31 @@ def _several() -> None:
 @app.command()
 def show(
     ctx: typer.Context,
-    span: Annotated[str, typer.Option("--for", help="How long arrivals are counted.")] = "2s",
+    span: Annotated[str, typer.Option("--for", help="How long arrivals are counted.")] = COUNTED_FOR,
 ) -> int:
     """Where users are sent, where DNS sends them, and where they arrive, by region."""
-    system = load_system(ctx.obj)
-    told = traffic_of(system.world(), seconds(span, "--for"))
+    told = _told_there(ctx.obj, span) if ctx.obj.server else _told_here(ctx.obj, span)
     if ctx.obj.json:
         print_json(told)
         return 0
     print_table(("HOME", "SENT TO"), [(home, told_shares(row)) for home, row in told["homes"].items()])
     print()
-    rows = [[region, *(_percent(value) for value in row.values())] for region, row in told["regions"].items()]
+    keys = ("weight", "seen_by_dns", "seen_by_users")
+    rows = [[region, *(_percent(row.get(key)) for key in keys)] for region, row in told["regions"].items()]
     print_table(("REGION", "WEIGHT", "SEEN BY DNS", "SEEN BY USERS"), rows)
-    for mark in told["marks"]:
+    for mark in told.get("marks", ()):
         print(f"moved by {mark['mark']}: {mark['at']}")
     return 0
+
+
+def _told_here(settings: Globals, span: str) -> Any:
+    return traffic_of(load_system(settings).world(), seconds(span, "--for"))
+
+
+def _told_there(settings: Globals, span: str) -> Any:
+    if span != COUNTED_FOR:
+        raise UsageError(f"--for {span}: the daemon at {settings.server} counts arrivals for a second; leave --for out")
+    return server_of(settings).get("/traffic")
 
 
 def _percent(value: float | None) -> str:

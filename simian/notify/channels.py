@@ -86,7 +86,7 @@ class Webhook:
         if answer.status not in OK:
             hint = "; a redirect is not followed, write where it leads to" if 300 <= answer.status < 400 else ""
             text = f"the webhook at {service.host}:{service.port} answered {answer.status}{hint}"
-            after_s = seconds_after(answer.retry_after, parcel.at_s)
+            after_s = seconds_after(answer.headers.get("retry-after"), parcel.at_s)
             raise NotSent(text, for_good=answer.status not in PERHAPS_LATER, after_s=after_s)
 
     def _signed(self, parcel: Parcel, environment: Environment) -> dict[str, str]:

@@ -14,7 +14,7 @@ from simian.web.failures import TooMany
 from simian.web.hub import MOST_WATCHERS
 from simian.web.pages.rated import RATED_DAYS, days_ago
 from simian.web.routes import Call, Route
-from simian.web.runs import end_of, is_name, record_of, running
+from simian.web.runs import end_of, is_name, record_of, running, week_before
 from simian.web.shapes import (
     AbortAsked,
     CompareWanted,
@@ -32,6 +32,7 @@ COLUMNS = ("run", "monkey", "started", "outcome", "verdict", "recovery", "seed")
 OBJECT: dict[str, Any] = {"type": "object"}
 _RUN_STARTED = {"type": "object", "required": ["run"], "properties": {"run": {"type": "string"}}}
 _HALTED = {"type": "object", "required": ["halted"], "properties": {"halted": {"type": ["string", "null"]}}}
+_BEFORE = {"type": "object", "required": ["before"], "properties": {"before": {"type": ["object", "null"]}}}
 _RUNS = {
     "type": "object",
     "required": ["runs", "next"],
@@ -56,7 +57,7 @@ async def _traffic(call: Call) -> Any:
 
 
 async def _monkeys(call: Call) -> Any:
-    return {"monkeys": await call.tools.seen("monkeys")}
+    return {"monkeys": await call.tools.seen("monkeys"), "broken": await call.tools.seen("broken")}
 
 
 async def _experiments(call: Call) -> Any:
@@ -90,12 +91,18 @@ async def _run(call: Call) -> Any:
 async def _report(call: Call) -> Response:
     record = await record_of(call.tools, call.path["run"])
     kind = call.query.format
-    text = await asyncio.to_thread(render, record, kind)
+    before = None if kind == "json" else await week_before(call.tools, record)
+    text = await asyncio.to_thread(lambda: render(record, kind, before=before))
     name = record["run"] if is_name(str(record["run"])) else "run"
     types = {"json": "application/json", "md": "text/markdown", "junit": "application/xml", "html": "text/html"}
     # A page of its own has a style of its own, which our policy forbids: it is to be kept, not shown here.
     kept = {"Content-Disposition": f'attachment; filename="{name}.html"'} if kind == "html" else {}
     return PlainTextResponse(text, media_type=types.get(kind, "text/plain"), headers=kept)
+
+
+async def _week_before(call: Call) -> Any:
+    before = await week_before(call.tools, await record_of(call.tools, call.path["run"]))
+    return {"before": None if before is None else json.loads(whole_json(before, ()))}
 
 
 async def _compare(call: Call) -> Any:
@@ -133,7 +140,7 @@ async def _events(call: Call) -> Response:
         raise TooMany(f"{MOST_WATCHERS} watch already; close a page that is not looked at", 5.0)
     after = call.query.after if call.query.after is not None else _last_event(call)
     headers = {"X-Accel-Buffering": "no"}
-    return StreamingResponse(_stream(hub.watch(after)), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_stream(hub.watch(after), call.query.run), media_type="text/event-stream", headers=headers)
 
 
 def _last_event(call: Call) -> int | None:
@@ -144,11 +151,15 @@ def _last_event(call: Call) -> int | None:
     return int(given) if given else None
 
 
-async def _stream(found: AsyncIterator[dict[str, Any] | None]) -> AsyncIterator[str]:
+async def _stream(found: AsyncIterator[dict[str, Any] | None], run: str | None = None) -> AsyncIterator[str]:
+    """``run``: its events, and that the daemon is lost; of others only that something was heard."""
     yield "retry: 1000\n\n"
     async for event in found:
         if event is None:
             yield ": alive\n\n"
+            continue
+        if run is not None and event.get("event") != "lost" and event.get("run") != run:
+            yield ": of another\n\n"
             continue
         number = f"id: {int(event['n'])}\n" if "n" in event else ""
         yield f"{number}data: {json.dumps(event)}\n\n"
@@ -186,6 +197,8 @@ ROUTES: list[Route] = [
     Route("GET", "/runs/{run}", _run, "The record of a run, as far as it has gone"),
     Route("GET", "/runs/{run}/end", _ended, "Whether it has ended, and how"),
     Route("GET", "/runs/{run}/series", _series, "What its charts show"),
+    Route("GET", "/runs/{run}/week-before", _week_before, "Traffic of a run a week before, for its report; or null",
+          answer=_BEFORE),
     Route("GET", "/runs/{run}/report", _report, "Its report", query=ReportWanted, answer={}, kind="*/*"),
     Route("POST", "/runs/{run}/abort", _abort, "End it now; all is undone", "operator", 202, body=AbortAsked,
           answer=_RUN_STARTED),

@@ -60,9 +60,19 @@ async def running(tools: Tools, wanted: str) -> str:
     raise Missing(f"no run that goes on is called {wanted[:60]!r}; those that go on: {names}")
 
 
+async def week_before(tools: Tools, record: Record) -> Record | None:
+    """The traffic of a run of the same system a week before; None where there is none. Raises HistoryError."""
+    if not record.get("started"):
+        return None  # it never began
+    return await tools.books.look(lambda history: history.week_before(record))
+
+
 async def end_of(tools: Tools, wanted: str) -> Record:
-    """``{"ended", "outcome", "verdict", "recovery"}``; the last three null while it goes on."""
+    """``{"ended", "outcome", "verdict", "recovery"}``; the last three null while it goes on.
+
+    One that was refused before it began has an outcome, and no time at which it ended.
+    """
     record = await record_of(tools, wanted)
-    over = record.get("ended") is not None
+    over = record.get("ended") is not None or (not record.get("started") and record.get("outcome") != "running")
     facts = {name: record.get(name) if over else None for name in ("outcome", "verdict", "recovery")}
     return {"run": record["run"], "ended": record.get("ended"), **facts}

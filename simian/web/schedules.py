@@ -12,6 +12,7 @@ from simian.web.shapes import AuditWanted, Nothing, PreviewWanted, ScheduleAsked
 from simian.web.tools import Tools
 
 _ONE = {"type": "object", "required": ["name", "when", "next"]}
+_COMING = {"type": "object", "required": ["topology_hash", "coming", "more"]}
 _MANY = {"type": "object", "required": ["schedules"]}
 
 
@@ -79,7 +80,12 @@ async def _changed(tools: Tools, visitor: Visitor, what: str, detail: dict[str, 
 
 
 async def _all(call: Call) -> Any:
-    return {"schedules": await all_of(call.tools)}
+    return {"schedules": await all_of(call.tools), "zone": zone_of(call.tools)}
+
+
+def zone_of(tools: Tools) -> str:
+    """That of schedules which name none."""
+    return str((tools.settings.calendar or {}).get("zone") or "UTC")
 
 
 async def _add(call: Call) -> Any:
@@ -124,6 +130,10 @@ async def _coming(call: Call) -> Any:
     return {"coming": [told(each) for each in found], "more": more}
 
 
+async def _preview(call: Call) -> Any:
+    return await call.tools.daemon.ask("preview", by=call.visitor.who, **call.query.model_dump())
+
+
 async def _audit(call: Call) -> Any:
     wanted = call.query
     rows = await call.tools.books.schedules(lambda store: store.notes(before=wanted.before, limit=wanted.limit))
@@ -141,6 +151,14 @@ ROUTES: list[Route] = [
     Route("POST", "/schedules/{name}/run", _run, "Run it now", "operator", 202, body=Nothing, once=True),
     Route(
         "GET", "/coming", _coming, "What will be due, with which die, and what stands against it", query=PreviewWanted
+    ),
+    Route(
+        "GET",
+        "/preview",
+        _preview,
+        "The same, each run planned in the topology as it is now",
+        query=PreviewWanted,
+        answer=_COMING,
     ),
     Route("GET", "/audit", _audit, "Who changed what, from where; newest first", "operator", query=AuditWanted),
 ]

@@ -44,10 +44,12 @@ class PlanAsked(Body):
 
 
 class RunAsked(PlanAsked):
-    """What is to be run now."""
+    """What is to be run now. ``plan_hash``: of the plan that was agreed to; if it were another, the run is refused."""
 
     note: Words = ""
     leashed: bool = False
+    force_headroom: bool = False
+    plan_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
 
 
 class AbortAsked(Body):
@@ -139,8 +141,9 @@ class AuditWanted(Query):
 
 
 class EventsWanted(Query):
-    """``after``: the number of the last event that is known; those after it are told first."""
+    """``after``: the number of the last event that is known; those after it come first. ``run``: of that one only."""
 
+    run: Name | None = None
     after: Annotated[int, Field(ge=0, lt=1 << 53)] | None = None
 
 

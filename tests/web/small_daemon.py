@@ -50,23 +50,30 @@ def topology() -> Answer:
         {"name": f"store-{a}--store-{b}-a", "from": f"store-{a}", "to": f"store-{b}-a", "state": "open"}
         for a, b in (("east", "west"), ("west", "east"))
     ]
-    return {"regions": regions, "links": links, "hash": "5f0cbb6f2c1e9a41"}
+    return {"regions": regions, "elsewhere": [], "links": links, "hash": "5f0cbb6f2c1e9a41"}
+
+
+def option(name: str, kind: str, default: Any, text: str) -> Answer:
+    return {"name": name, "type": kind, "default": default, "required": False, "help": text, "text": text}
+
+
+def monkey(name: str, radius: str, text: str, *options: Answer) -> Answer:
+    return {"name": name, "radius": radius, "help": text, "text": text, "options": list(options), "origin": "small"}
 
 
 MONKEYS = [
-    {
-        "name": "chaos",
-        "radius": "node",
-        "text": "Kill nodes.\n\nAny of them.",
-        "options": [
-            {"name": "service", "type": "str | None", "default": None, "text": "Only nodes of this service."},
-            {"name": "count", "type": "int", "default": 1, "text": "How many."},
-            {"name": "node", "type": "list[str]", "default": [], "text": "These."},
-            {"name": "hard", "type": "bool", "default": False, "text": "At once."},
-        ],
-    },
-    {"name": "gorilla", "radius": "zone", "text": "Take a zone down.", "options": []},
-    {"name": MARKUP, "radius": "node", "text": f"A monkey of {MARKUP}.", "options": []},
+    monkey(
+        "chaos",
+        "node",
+        "Kill nodes.\n\nAny of them.",
+        option("service", "str | None", None, "Only nodes of this service."),
+        option("count", "int", 1, "How many."),
+        option("node", "list[str]", [], "These."),
+        option("hard", "bool", False, "At once."),
+        option("how", "Optional[Literal['kill', 'stop']]", None, "In which way."),
+    ),
+    monkey("gorilla", "zone", "Take a zone down."),
+    monkey(MARKUP, "node", f"A monkey of {MARKUP}."),
 ]
 EXPERIMENTS = [
     {
@@ -76,6 +83,7 @@ EXPERIMENTS = [
         "radius": "node",
         "tags": ["members", "weekly"],
         "text": "experiment: members survive a lost node\nmonkey: chaos\n",
+        "document": {"experiment": "members survive a lost node", "monkey": "chaos"},
     }
 ]
 
@@ -214,6 +222,8 @@ class SmallDaemon:
             "halted": self.halted,
             "runs": [{key: going[key] for key in keys} for going in self.going.values()],
             "open": faults,
+            "recover": False,
+            "lab": False,
             "next": [{"schedule": "kong-tuesdays", "due": records.moment(86400), "opens": None}],
         }
 
@@ -225,6 +235,14 @@ class SmallDaemon:
 
     async def _monkeys(self, question: Answer) -> list[Answer]:
         return MONKEYS
+
+    async def _broken(self, question: Answer) -> list[Answer]:
+        return [{"origin": "chaos/broken.py", "why": "NameError: name 'topolgy' is not defined"}]
+
+    async def _preview(self, question: Answer) -> Answer:
+        row = {"schedule": "kong-tuesdays", "due": records.moment(86400), "starts": records.moment(86400), "seed": 7}
+        coming = [{**row, "targets": ["members-east-a"], "plan_hash": "90ab6b1fb2d34c77", "why_not": None}]
+        return {"topology_hash": topology()["hash"], "days": question["days"], "coming": coming, "more": False}
 
     async def _experiments(self, question: Answer) -> list[Answer]:
         return EXPERIMENTS
@@ -244,7 +262,9 @@ class SmallDaemon:
                 "stages": [{"name": "blow", "settle_s": 1.0, "gate": True, "faults": faults}],
                 "topology_hash": "5f0cbb6f2c1e9a41",
                 "hash": "90ab6b1fb2d34c77",
-            }
+            },
+            "experiment": question["experiment"],
+            "for_s": question.get("for_s") or 30.0,
         }
 
     async def _start(self, question: Answer) -> Answer:
@@ -304,18 +324,19 @@ class SmallDaemon:
     async def _halt(self, question: Answer) -> Answer:
         self._note(question, "halt", {"reason": question["reason"]})
         self.halted = question["reason"]
-        for run in list(self.going):
+        runs = list(self.going)
+        for run in runs:
             await self._end(
                 run, {"outcome": "aborted", "verdict": "unknown", "reasons": [f"aborted: halted: {self.halted}"]}
             )
         await self._emit("halted", None, {"reason": self.halted})
-        return {"halted": self.halted}
+        return {"halted": self.halted, "runs": runs}
 
     async def _resume(self, question: Answer) -> Answer:
         self._note(question, "resume", {})
-        self.halted = None
+        was, self.halted = self.halted, None
         await self._emit("resumed", None, {})
-        return {"halted": None}
+        return {"halted": None, "resumed": was is not None}
 
     async def _schedules_changed(self, question: Answer) -> Answer:
         await self._emit("schedules", None, {})

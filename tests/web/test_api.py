@@ -99,12 +99,12 @@ def test_a_run_is_started_watched_and_aborted(web: Web, operator: httpx.Client) 
 
 
 def test_halt_and_resume(web: Web, operator: httpx.Client) -> None:
-    assert operator.post("/api/v1/halt", json={"reason": "release"}).json() == {"halted": "release"}
+    assert operator.post("/api/v1/halt", json={"reason": "release"}).json() == {"halted": "release", "runs": []}
     refused = operator.post("/api/v1/runs", json={"monkey": "chaos"})
     assert refused.status_code == 409
     assert refused.json()["error"]["kind"] == "refused"
     assert "release" in refused.json()["error"]["reasons"][0]
-    assert operator.post("/api/v1/resume", json={}).json() == {"halted": None}
+    assert operator.post("/api/v1/resume", json={}).json() == {"halted": None, "resumed": True}
 
 
 def test_events_come_as_they_happen_and_those_that_were_missed_first(web: Web) -> None:
@@ -257,7 +257,7 @@ def test_a_wrong_schedule_is_not_kept_and_told_why(operator: httpx.Client, wrong
     answer = operator.post("/api/v1/schedules", json=TUESDAYS | wrong)
     assert answer.status_code == 400, answer.text
     assert told in " ".join(answer.json()["error"]["reasons"])
-    assert operator.get("/api/v1/schedules").json() == {"schedules": []}
+    assert operator.get("/api/v1/schedules").json() == {"schedules": [], "zone": "UTC"}
 
 
 def test_a_name_that_is_taken_is_not_taken_again(operator: httpx.Client) -> None:

@@ -165,10 +165,10 @@ def test_what_is_not_there_is_an_error_of_use(daemon: Daemon) -> None:
 
 
 def test_a_halt_refuses_runs_until_somebody_resumes(daemon: Daemon) -> None:
-    assert ask(daemon, "halt", reason="release") == {"halted": "release"}
+    assert ask(daemon, "halt", reason="release") == {"halted": "release", "runs": []}
     with pytest.raises(Refused, match="release"):
         ask(daemon, "start", monkey="chaos", experiment=None, options={}, seed=None, for_s=None, note="", leashed=False)
-    assert ask(daemon, "resume") == {"halted": None}
+    assert ask(daemon, "resume") == {"halted": None, "resumed": True}
     assert [event["event"] for event in events(daemon, 0, "resumed")][-2:] == ["halted", "resumed"]
 
 

@@ -28,8 +28,12 @@ lab-docker: $(STAMP)
 images:
 	@PYTHON=$(PYTHON) lab/docker/make-images $(if $(FORCE),--force) $(IMAGES)
 
+# What has a lab, an engine or a load of its own goes one by one; the rest by files, two at a time.
+ALONE := tests/benchmarks tests/crash tests/drivers tests/lab tests/load tests/proof
+
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest $(ALONE)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

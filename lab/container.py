@@ -30,7 +30,7 @@ TOKEN = "SIMIAN_LAB_TOKEN"  # nosec B105  # the name of a variable
 RATE = 50.0  # two cores carry more users than that, and the ring of stores beside them
 # Java that has just started carries a tenth of that: met with all of it at once, every request fails, is tried again,
 # and keeps all others from being served for good.
-WARM_UP_S = 60.0
+WARM_UP_REQUESTS = 1000
 _PATIENCE_S, _PAUSE_S = 120.0, 0.5
 
 
@@ -95,7 +95,7 @@ def be_users(told: Told, folder: Path) -> None:
             each["address"] = f"{ANYWHERE}:{each['address'].rpartition(':')[2]}"
     path = folder / "manifest.json"
     path.write_text(json.dumps(shape))
-    warm_up = ("--warm-up", f"{WARM_UP_S:g}")
+    warm_up = ("--warm-up", str(WARM_UP_REQUESTS))
     os.execv(sys.executable, [sys.executable, "-m", "simian.load", "--manifest", str(path), *warm_up])
 
 

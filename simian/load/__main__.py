@@ -24,6 +24,7 @@ from simian.load.system import NoManifest, System
 from simian.load.tally import Tally
 
 BOUND_S = 20  # so many seconds' worth of requests may be under way
+WARM_UP_WITHIN_S = 90.0
 MANIFEST_WITHIN_S = 10.0  # the users are started while the manifest is being written
 _REAP_EVERY_S = 1.0
 Amount = TypeVar("Amount", int, float)
@@ -49,7 +50,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=_positive(float), help="requests a second in all (the manifest's, or 200)")
     parser.add_argument("--seed", type=int, help="of arrivals, devices and kinds (the manifest's)")
     parser.add_argument("--devices", type=_positive(int), default=600, help="how many there are (600)")
-    parser.add_argument("--warm-up", type=_positive(float), default=0.0, help="seconds until the full rate (0)")
+    parser.add_argument("--warm-up", type=int, default=0, help="so many requests one after another at first (0)")
     return parser.parse_args()
 
 
@@ -99,7 +100,8 @@ async def _live(system: System, options: argparse.Namespace) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(cut_slices(tally, feed.publish))
         group.create_task(_reap(pool))
-        group.create_task(engine.run(arrivals(crowd, rate, dice, warm_up_s=options.warm_up)))
+        await engine.warm_up(arrivals(crowd, rate, dice), options.warm_up, WARM_UP_WITHIN_S)
+        group.create_task(engine.run(arrivals(crowd, rate, dice)))
 
 
 def _calm_collector() -> None:

@@ -1,6 +1,5 @@
 """Devices and their habits, and the schedule by which they ask: pure but for a device's memory of what failed."""
 
-import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,8 +74,8 @@ class Arrival(NamedTuple):
     kind: str
 
 
-def arrivals(crowd: Sequence[Device], rate: float, dice: random.Random, *, warm_up_s: float = 0.0) -> Iterator[Arrival]:
-    """Requests without end, ``rate`` a second in all, homes by turns; few and then more in the first ``warm_up_s``.
+def arrivals(crowd: Sequence[Device], rate: float, dice: random.Random) -> Iterator[Arrival]:
+    """Requests without end, ``rate`` a second in all, homes by turns.
 
     Each second is cut into ``rate`` equal slots and one request starts at a random moment of each. Unlike an even
     beat this cannot march in step with anything periodic in the system; unlike Poisson arrivals every second has
@@ -89,12 +88,5 @@ def arrivals(crowd: Sequence[Device], rate: float, dice: random.Random, *, warm_
     slot = 0
     while True:
         device = dice.choice(by_home[slot % len(by_home)])
-        yield Arrival(_warming((slot + dice.random()) / rate, warm_up_s), device, dice.choices(kinds, weights)[0])
+        yield Arrival((slot + dice.random()) / rate, device, dice.choices(kinds, weights)[0])
         slot += 1
-
-
-def _warming(at_full_s: float, warm_up_s: float) -> float:
-    """When a request starts that would start then at the full rate, if the rate grows with the square of the time."""
-    if at_full_s >= warm_up_s / 3:
-        return at_full_s + warm_up_s * 2 / 3
-    return math.cbrt(3 * warm_up_s**2 * at_full_s)

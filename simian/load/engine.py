@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from simian.load.devices import Arrival
@@ -22,6 +23,19 @@ class Engine:
         self._bound = bound
         self._under_way: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
+
+    async def warm_up(self, plan: Iterator[Arrival], count: int, limit_s: float) -> None:
+        """The first ``count`` requests of a plan one after another, each as soon as the last has ended.
+
+        What has just started answers slowly at first, and gets quicker by answering. Whoever waits for each answer
+        cannot ask for more than it can do by then, as users who come at their times would.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + limit_s
+        for arrival in islice(plan, count):
+            if loop.time() >= until:
+                return
+            await self._travel(arrival, loop.time())
 
     async def run(self, plan: Iterator[Arrival]) -> None:
         """Follow the plan, from now; returns when it has ended and the last of its requests has, too."""

@@ -31,7 +31,7 @@ from .containers import lab_engine_fixture  # noqa: F401
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1
 PATIENCE_S, LISTEN_S = 240.0, 10.0
-RATE = "5"  # requests a second: what is asked here is not whether the machine carries more
+RATE = "20"  # requests a second: what is asked here is not whether the machine carries more
 SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 263, 1, 1  # of <linux/if_packet.h>
 LAYOUT = Layout.compute(flavour="docker")
 MONKEYS = {

@@ -109,12 +109,16 @@ class Users:
 
     async def follow(self, plan: Sequence[Arrival]) -> None:
         """Follow this plan to its end."""
+        await self.engine().run(iter(plan))
+
+    def engine(self) -> Engine:
+        """That makes requests of these users."""
         loop = asyncio.get_running_loop()
         ordered = sorted(self.endpoints.items())
         gateways = {address: system.Gateway(f"gateway-{n}", *where) for n, (address, where) in enumerate(ordered)}
         here = system.System(dns=("", 0), name=NAME, feed=("", 0), gateways=gateways, homes={}, seed=0)
         means = Means(here, Resolver(self.names, loop.time), self.pool, self.patience)
-        await Engine(means, self.tally, self.bound).run(iter(plan))
+        return Engine(means, self.tally, self.bound)
 
 
 class Street:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from itertools import islice, pairwise
+from itertools import islice
 
 import pytest
 
@@ -30,16 +30,6 @@ def test_every_slot_has_one_request_so_that_the_rate_is_exact_in_each_second() -
     assert Counter(int(arrival.at_s) for arrival in plan) == dict.fromkeys(range(10), 200)
     offsets = sorted(arrival.at_s * 200.0 % 1.0 for arrival in plan)
     assert offsets[0] < 0.05 < 0.45 < offsets[1000] < 0.55 < 0.95 < offsets[-1]
-
-
-def test_who_warms_up_sends_few_and_then_more_until_the_full_rate_and_goes_on_with_that() -> None:
-    cold = list(islice(arrivals(devices(HOMES, 600), 200.0, random.Random(7), warm_up_s=9.0), 3000))
-    assert [(one.device, one.kind) for one in cold] == [(one.device, one.kind) for one in some(3000)]
-    by_second = Counter(int(arrival.at_s) for arrival in cold)
-    expected = [200 / 243 * ((second + 1) ** 3 - second**3) for second in range(9)]
-    assert [by_second[second] for second in range(9)] == [pytest.approx(each, abs=2) for each in expected]
-    assert [by_second[second] for second in range(9, 19)] == [200] * 10
-    assert all(one.at_s <= other.at_s for one, other in pairwise(cold))
 
 
 def test_homes_share_half_and_half_and_kinds_follow_the_mix() -> None:

@@ -90,6 +90,31 @@ def test_a_frozen_server_fails_requests_and_all_are_told(
     assert latencies(seen).quantile(0.01) >= 98.0
 
 
+def test_who_warms_up_waits_for_each_answer_however_late_it_is(
+    run: Run, street: Any, server: tuple[subprocess.Popen[str], int], total: Any
+) -> None:
+    process, port = server
+    plan = plan_of(rate=1000.0, seconds=1.0, seed=17)
+
+    async def body() -> Any:
+        users = street.users_of(port, ["127.77.0.1"], Patience(deadline_s=0.2, try_s=0.2))
+        engine = users.engine()
+        await engine.warm_up(iter(plan), 30, limit_s=60.0)
+        quick = users.tally.cut(0.0, 1.0)
+        os.kill(process.pid, signal.SIGSTOP)
+        began = asyncio.get_running_loop().time()
+        await engine.warm_up(iter(plan), 5, limit_s=60.0)
+        took_s, slow = asyncio.get_running_loop().time() - began, users.tally.cut(1.0, 1.0)
+        await engine.warm_up(iter(plan), 1_000, limit_s=0.3)
+        return quick, slow, took_s, users.tally.cut(2.0, 1.0)
+
+    quick, slow, took_s, limited = run(body)
+    assert (quick["sent"], total([quick], "ok")) == (30, 30)
+    assert (slow["sent"], total([slow], "failed")) == (5, 5)
+    assert took_s >= 5 * 0.19, "none began before the one before it had ended"
+    assert 1 <= limited["sent"] <= 3
+
+
 def test_what_exceeds_the_bound_is_counted_as_failed(
     run: Run, street: Any, server: tuple[subprocess.Popen[str], int], total: Any
 ) -> None:

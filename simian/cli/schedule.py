@@ -7,7 +7,7 @@ import typer
 from simian.cli.context import load_system, system_looked_back_on
 from simian.cli.output import print_json, print_table
 from simian.cli.schedule_add import Targets
-from simian.cli.schedule_rows import local_time, note_change, rows, with_next
+from simian.cli.schedule_rows import local_time, note_change, rows, wake_daemon, with_next
 
 if TYPE_CHECKING:
     pass
@@ -90,6 +90,7 @@ def _change(ctx: typer.Context, name: str, **facts: Any) -> int:
         store.change(name, facts)
         note_change(system, store, "pause" if facts["paused"] else "resume", name)
         row = store.get(name)
+    wake_daemon(system)
     if ctx.obj.json:
         print_json({"schedule": row})
     elif not ctx.obj.quiet:
@@ -104,6 +105,7 @@ def remove(ctx: typer.Context, name: Name) -> int:
     with rows(system) as store:
         store.remove(name)
         note_change(system, store, "remove", name)
+    wake_daemon(system)
     if ctx.obj.json:
         print_json({"removed": name})
     elif not ctx.obj.quiet:

@@ -80,7 +80,7 @@ def add(what: dict[str, str], options: dict[str, Any], given: Mapping[str, Any],
     """Check everything that a run would be refused for at once, and write the row. Returns the exit code."""
     from simian.cli.context import load_system
     from simian.cli.output import print_json
-    from simian.cli.schedule_rows import local_time, note_change, rows, with_next
+    from simian.cli.schedule_rows import local_time, note_change, rows, wake_daemon, with_next
     from simian.cli.start import request_for
 
     system = load_system(settings)
@@ -90,6 +90,7 @@ def add(what: dict[str, str], options: dict[str, Any], given: Mapping[str, Any],
         request_for(system, schedule, seed=0)
         store.add(schedule.to_json())
         note_change(system, store, "add", schedule.name)
+    wake_daemon(system)
     row = with_next(system, schedule.to_json())
     if settings.json:
         print_json({"schedule": row})

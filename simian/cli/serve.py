@@ -38,7 +38,6 @@ BRISK_S = 1.0  # while runs go on, whose ends nobody announces
 RECOVER_EVERY_S = 30.0
 TELL_AGAIN_EVERY_S = 120.0
 STOP_LIMIT_S = 90.0
-SOCKET = "serve.sock"
 
 
 def serve(
@@ -127,7 +126,7 @@ class Service:
                  "host": platform.node()}  # fmt: skip
         answers = Answers(self.system, self.runs, self.keeper, facts, lambda: self._bell.put("")).table()
         answers["metrics"] = lambda question: self.metrics.text(bool(self.system.lever.why_pulled()))
-        desk = Desk(self.system.state.path / SOCKET, answers, self.news)
+        desk = Desk(self.system.state.socket, answers, self.news)
         desk.open()
         pages = self._pages(web) if web is not None else None
         self.alarm.start()
@@ -137,7 +136,7 @@ class Service:
 
     def _pages(self, given: Mapping[str, Any]) -> Web:
         settings = {
-            "socket": str(self.system.state.path / SOCKET), "history": self.system.history_place,
+            "socket": str(self.system.state.socket), "history": self.system.history_place,
             "system": self.system.name, "calendar": self.system.config.opening_hours(),
             "tokens": tokens_of(self.system), **given,
         }  # fmt: skip

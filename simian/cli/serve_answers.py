@@ -10,11 +10,11 @@ from simian.cli.context import System
 from simian.cli.look import status_of, topology_told
 from simian.cli.mend import end_halted, pull_lever
 from simian.cli.monkey import split_doc
+from simian.cli.serve_audit import Audit
 from simian.cli.serve_runs import Runs
 from simian.cli.traffic import traffic_of
 from simian.daemon.keeper import Keeper
 from simian.errors import JournalError, UsageError
-from simian.history import open_schedules
 from simian.record import record_of
 from simian.schedule.due import why_shut
 from simian.schedule.row import Schedule
@@ -31,9 +31,16 @@ class Answers:
     """One method a question. ``facts``: what never changes (version, pid, since). For several threads."""
 
     def __init__(
-        self, system: System, runs: Runs, keeper: Keeper, facts: Mapping[str, Any], wake: Callable[[], None]
+        self,
+        system: System,
+        runs: Runs,
+        keeper: Keeper,
+        facts: Mapping[str, Any],
+        wake: Callable[[], None],
+        audit: Audit | None = None,
     ) -> None:
         self._system, self._runs, self._keeper, self._facts, self._wake = system, runs, keeper, facts, wake
+        self._audit = audit or Audit(system, lambda row, why: None)
         self._looking = threading.Lock()  # drivers are asked by one thread at a time
         self._world: Any = None
 
@@ -157,19 +164,19 @@ class Answers:
     def halt(self, question: Question) -> dict[str, Any]:
         """End every run, forbid new ones."""
         reason = str(question.get("reason") or f"{question.get('by') or 'somebody'} asked for it")
-        self._note(question, "halt", {"reason": reason})
         runs = pull_lever(self._system, reason)
         threading.Thread(
             target=end_halted, args=(self._system, runs), daemon=True
         ).start()  # takes as long as undo does
         self._runs.tell(None, {"event": "halted", "reason": reason})
+        self._note(question, "halt", {"reason": reason})
         return {"halted": self._system.lever.why_pulled() or None}
 
     def resume(self, question: Question) -> dict[str, Any]:
         """Allow runs again."""
-        self._note(question, "resume", {})
         self._system.lever.release()
         self._runs.tell(None, {"event": "resumed"})
+        self._note(question, "resume", {})
         return {"halted": self._system.lever.why_pulled() or None}
 
     def changed(self, _: Question) -> dict[str, Any]:
@@ -179,10 +186,7 @@ class Answers:
         return {}
 
     def _note(self, question: Question, what: str, detail: Mapping[str, Any]) -> None:
-        who, origin = str(question.get("by", "")), str(question.get("origin", "socket"))
-        at = round(self._system.clock.now() * 1e6)
-        with open_schedules(self._system.history_place) as store:
-            store.note(at, who, origin, what, detail)
+        self._audit.note(str(question.get("by", "")), str(question.get("origin", "socket")), what, detail)
 
 
 def _as_schedule(question: Question) -> Schedule:

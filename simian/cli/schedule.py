@@ -8,7 +8,7 @@ from simian.cli.context import load_system, path_of, server_of, system_looked_ba
 from simian.cli.globals import Globals
 from simian.cli.output import print_json, print_table
 from simian.cli.schedule_add import Targets
-from simian.cli.schedule_rows import local_time, note_change, rows, with_next
+from simian.cli.schedule_rows import local_time, note_change, rows, wake_daemon, with_next
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Recurring runs.")
 app.add_typer(
@@ -110,7 +110,9 @@ def _change_here(settings: Globals, name: str, paused: bool) -> dict[str, Any]:
     with rows(system) as store:
         store.change(name, {"paused": paused})
         note_change(system, store, "pause" if paused else "resume", name)
-        return store.get(name)
+        row: dict[str, Any] = store.get(name)
+    wake_daemon(system)
+    return row
 
 
 def _change_there(settings: Globals, name: str, paused: bool) -> dict[str, Any]:
@@ -128,6 +130,7 @@ def remove(ctx: typer.Context, name: Name) -> int:
         with rows(system) as store:
             store.remove(name)
             note_change(system, store, "remove", name)
+        wake_daemon(system)
     if ctx.obj.json:
         print_json({"removed": name})
     elif not ctx.obj.quiet:

@@ -96,7 +96,7 @@ def add(what: dict[str, str], options: dict[str, Any], given: Mapping[str, Any],
 
 def _add_here(what: dict[str, str], options: dict[str, Any], given: Mapping[str, Any], settings: Globals) -> Any:
     from simian.cli.context import load_system
-    from simian.cli.schedule_rows import note_change, rows, with_next
+    from simian.cli.schedule_rows import note_change, rows, wake_daemon, with_next
     from simian.cli.start import request_for
 
     system = load_system(settings)
@@ -106,6 +106,7 @@ def _add_here(what: dict[str, str], options: dict[str, Any], given: Mapping[str,
         request_for(system, schedule, seed=0)
         store.add(schedule.to_json())
         note_change(system, store, "add", schedule.name)
+    wake_daemon(system)
     return with_next(system, schedule.to_json())
 
 

@@ -1,6 +1,8 @@
 """What the commands on schedules have in common: the rows, when one is due next, who changed them."""
 
+import contextlib
 import getpass
+import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST_LOOKED_AT = 1_000
 SOON_DAYS = 400.0
+ANSWER_LIMIT_S = 1.0
 
 
 def rows(system: System) -> "Schedules":
@@ -45,6 +48,20 @@ def with_next(system: System, row: dict[str, Any]) -> dict[str, Any]:
 def note_change(system: System, store: "Schedules", what: str, name: str) -> None:
     """A row of the audit."""
     store.note(round(system.clock.now() * 1e6), user(), "command line", f"schedule {what}", {"name": name})
+
+
+def wake_daemon(system: System) -> None:
+    """Tell the daemon of this system, if there is one, that the rows have changed.
+
+    Whatever comes of it is well: a daemon that does not hear it sees the change within seconds.
+    """
+    import socket
+
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as daemon:
+        daemon.settimeout(ANSWER_LIMIT_S)
+        daemon.connect(str(system.state.socket))
+        daemon.sendall(json.dumps({"do": "schedules-changed", "by": user()}).encode() + b"\n")
+        daemon.recv(1)
 
 
 def user() -> str:

@@ -8,6 +8,7 @@ import platform
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Mapping
 from queue import Empty, SimpleQueue
 from typing import IO, Annotated, Any, NoReturn
@@ -19,10 +20,11 @@ from simian.cli.context import System, load_system
 from simian.cli.herald import Herald
 from simian.cli.mend import recover_all
 from simian.cli.serve_answers import Answers
+from simian.cli.serve_audit import Audit, unwritten
 from simian.cli.serve_runs import Runs
 from simian.cli.serve_web import Web, tokens_of
 from simian.daemon.desk import Desk
-from simian.daemon.keeper import Keeper, reconcile
+from simian.daemon.keeper import Keeper, Later, reconcile
 from simian.daemon.news import News
 from simian.daemon.owner import Daemon
 from simian.errors import SimianError, UsageError
@@ -38,7 +40,7 @@ BRISK_S = 1.0  # while runs go on, whose ends nobody announces
 RECOVER_EVERY_S = 30.0
 TELL_AGAIN_EVERY_S = 120.0
 STOP_LIMIT_S = 90.0
-SOCKET = "serve.sock"
+BOOKS_LIMIT_S = 10.0  # for the database to take the last words
 
 
 def serve(
@@ -98,6 +100,13 @@ class Service:
 
     def __init__(self, system: System) -> None:
         self.system, self.news, self.log = system, News(), Log(sys.stderr, system)
+        self._bell: SimpleQueue[str] = SimpleQueue()  # wakes who keeps the schedules
+        self._call: SimpleQueue[str] = SimpleQueue()  # wakes the main thread
+        self._stopping, self._defect, self._told_again = "", False, system.clock.elapsed()
+        self._recovering, self._undone = threading.Lock(), threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._stop)
+        self._recover()  # first of all: what was left behind does not wait for a database that may be away
         self.me = Daemon.me(system.state.path)
         self.store = open_schedules(system.history_place)
         self.metrics, self.herald = Metrics(), Herald(system)
@@ -111,33 +120,30 @@ class Service:
             halted=system.lever.why_pulled,
             tell=self._told,
         )
-        self._bell: SimpleQueue[str] = SimpleQueue()
         self.alarm = Alarm(self._bell.put)
-        self._stopping, self._recovered, self._told_again = "", 0.0, system.clock.elapsed()
-        self._recovering = threading.Lock()
+        self.audit = Audit(system, self._unwritten)
 
     def run(self, web: Mapping[str, Any] | None) -> NoReturn:
         """Until a signal says to stop; leaves with the exit code."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._stop)
         for line in reconcile(self.store, self.system.config.declared(self.system.clock.now())):
             self.log("info", "schedules of simian.yaml", done=line)
-        self._recover()
         facts = {"version": __version__, "pid": os.getpid(), "since": iso(self.system.clock.now()),
                  "host": platform.node()}  # fmt: skip
-        answers = Answers(self.system, self.runs, self.keeper, facts, lambda: self._bell.put("")).table()
+        answers = Answers(self.system, self.runs, self.keeper, facts, lambda: self._bell.put(""), self.audit).table()
         answers["metrics"] = lambda question: self.metrics.text(bool(self.system.lever.why_pulled()))
-        desk = Desk(self.system.state.path / SOCKET, answers, self.news)
+        desk = Desk(self.system.state.socket, answers, self.news)
         desk.open()
         pages = self._pages(web) if web is not None else None
         self.alarm.start()
         self.log("info", "serving", system=self.system.name, pid=os.getpid())
+        keeping = threading.Thread(target=self._keep, daemon=True)
+        keeping.start()
         self._loop(pages)
-        self._end(desk, pages)
+        self._end(desk, pages, keeping)
 
     def _pages(self, given: Mapping[str, Any]) -> Web:
         settings = {
-            "socket": str(self.system.state.path / SOCKET), "history": self.system.history_place,
+            "socket": str(self.system.state.socket), "history": self.system.history_place,
             "system": self.system.name, "calendar": self.system.config.opening_hours(),
             "tokens": tokens_of(self.system), **given,
         }  # fmt: skip
@@ -148,19 +154,39 @@ class Service:
         )
         return pages
 
+    def _keep(self) -> None:
+        """The schedules have a thread of their own: a database that hangs holds up neither recovery nor the end."""
+        try:
+            while not self._stopping:
+                self._look()
+                self._set_alarms()
+                self._sleep(self._bell)
+            self._undone.wait()
+            with contextlib.suppress(SimianError):  # the next daemon tells it then
+                self.keeper.look_at_ends()
+                if not self.runs.going_on():
+                    self.keeper.leave()
+        except Exception:  # a defect of ours: better no daemon than one that starts nothing
+            self.log("error", "a defect: the daemon stops", why=traceback.format_exc())
+            self._defect = True
+            self._stop(signal.SIGTERM, None)
+
     def _loop(self, pages: Web | None) -> None:
         while not self._stopping:
-            self._look()
-            self._set_alarms()
             if pages is not None and (why := pages.again()):
                 self.log("error", "the web process had ended; it is started anew", why=why)
             self._now_and_then()
-            with contextlib.suppress(Empty):
-                self._bell.get(timeout=BRISK_S if self.runs.going_on() else TICK_S)
+            self._sleep(self._call)
+
+    def _sleep(self, bell: "SimpleQueue[str]") -> None:
+        with contextlib.suppress(Empty):
+            bell.get(timeout=BRISK_S if self.runs.going_on() else TICK_S)
 
     def _look(self) -> None:
         try:
             self.keeper.look()
+        except Later:  # the daemon ends
+            return
         except SimianError as error:  # a database that is away: nothing is started without a claim
             self.log("error", "schedules cannot be looked at; nothing is started until they can", why=str(error))
 
@@ -182,6 +208,10 @@ class Service:
         self.herald.hear_due(event)
         self.metrics.due(event, self._late_s(event))
         self.log("info", "due", **{key: event[key] for key in ("schedule", "due", "state", "reason", "run")})
+
+    def _unwritten(self, row: Mapping[str, Any], why: str) -> None:
+        self.runs.tell(None, {"event": "note", "text": unwritten(row, why)})
+        self.log("error", "done, and not in the audit yet", row=row, why=why)
 
     def _late_s(self, event: Mapping[str, Any]) -> float | None:
         schedule = self.keeper.schedule(event["schedule"])
@@ -210,6 +240,7 @@ class Service:
         if now - self._recovered >= RECOVER_EVERY_S and not self._recovering.locked():
             self._recovered = now
             threading.Thread(target=self._recover, daemon=True).start()
+            threading.Thread(target=self.audit.write, daemon=True).start()
         if now - self._told_again >= TELL_AGAIN_EVERY_S:
             self._told_again = now
             self.herald.again()
@@ -219,20 +250,21 @@ class Service:
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = signal.Signals(number).name
         self._bell.put("")
+        self._call.put("")
 
-    def _end(self, desk: Desk, pages: Web | None) -> NoReturn:
+    def _end(self, desk: Desk, pages: Web | None, keeping: threading.Thread) -> NoReturn:
         """All runs undone, within a bound."""
         self.alarm.stop()
         self.log("info", "stopping", why=self._stopping)
-        for run in self.runs.going_on():
+        for run in self.runs.close():
             self.runs.abort(run, "the daemon stops")
         until = self.system.clock.elapsed() + STOP_LIMIT_S
         while (left := self.runs.going_on()) and self.system.clock.elapsed() < until:
             self.system.clock.wait(0.1)
-        with contextlib.suppress(SimianError):
-            self.keeper.look_at_ends()
-            if not left:
-                self.keeper.leave()
+        self._undone.set()
+        keeping.join(BOOKS_LIMIT_S)
+        if keeping.is_alive():
+            self.log("error", "the database takes nothing; how the last runs ended is told by the next daemon")
         if pages is not None:
             pages.stop()
         self.news.close()
@@ -241,4 +273,6 @@ class Service:
             self.log("error", "a run goes on undoing; its guardian sees to it", run=run)
         self.log("info", "stopped")
         sys.stdout.flush()
-        os._exit(UNKNOWN if left else 0)  # threads that wait for a driver or a client are not waited for
+        os._exit(
+            UNKNOWN if left or self._defect else 0
+        )  # threads that wait for a driver or a client are not waited for

@@ -13,10 +13,11 @@ from simian.cli.look import status_of, topology_told
 from simian.cli.mend import end_halted, pull_lever
 from simian.cli.monkeys import described
 from simian.cli.schedule_preview import previewed
+from simian.cli.serve_audit import Audit, unwritten
 from simian.cli.serve_runs import Runs
 from simian.cli.traffic import traffic_of
 from simian.daemon.keeper import Keeper
-from simian.errors import JournalError, SimianError, UsageError
+from simian.errors import JournalError, UsageError
 from simian.history import open_schedules
 from simian.monkey import Monkey
 from simian.record import record_of
@@ -36,9 +37,16 @@ class Answers:
     """One method a question. ``facts``: what never changes (version, pid, since). For several threads."""
 
     def __init__(
-        self, system: System, runs: Runs, keeper: Keeper, facts: Mapping[str, Any], wake: Callable[[], None]
+        self,
+        system: System,
+        runs: Runs,
+        keeper: Keeper,
+        facts: Mapping[str, Any],
+        wake: Callable[[], None],
+        audit: Audit | None = None,
     ) -> None:
         self._system, self._runs, self._keeper, self._facts, self._wake = system, runs, keeper, facts, wake
+        self._audit = audit or Audit(system, self._unwritten)
         self._looking = threading.Lock()  # drivers are asked by one thread at a time
         self._world: Any = None
 
@@ -170,19 +178,19 @@ class Answers:
     def halt(self, question: Question) -> dict[str, Any]:
         """End every run, forbid new ones."""
         reason = str(question.get("reason") or f"{question.get('by') or 'somebody'} asked for it")
-        self._note(question, "halt", {"reason": reason})
         runs = pull_lever(self._system, reason)
         threading.Thread(
             target=end_halted, args=(self._system, runs), daemon=True
         ).start()  # takes as long as undo does
         self._runs.tell(None, {"event": "halted", "reason": reason})
+        self._note(question, "halt", {"reason": reason})
         return {"halted": self._system.lever.why_pulled() or None, "runs": runs}
 
     def resume(self, question: Question) -> dict[str, Any]:
         """Allow runs again."""
-        self._note(question, "resume", {})
         pulled = self._system.lever.release()
         self._runs.tell(None, {"event": "resumed"})
+        self._note(question, "resume", {})
         return {"halted": self._system.lever.why_pulled() or None, "resumed": pulled}
 
     def changed(self, _: Question) -> dict[str, Any]:
@@ -191,16 +199,11 @@ class Answers:
         self._runs.tell(None, {"event": "schedules"})
         return {}
 
+    def _unwritten(self, row: Mapping[str, Any], why: str) -> None:
+        self._runs.tell(None, {"event": "note", "text": unwritten(row, why)})
+
     def _note(self, question: Question, what: str, detail: Mapping[str, Any]) -> None:
-        """A row of the audit, or an event that says that there is none."""
-        who, origin = str(question.get("by", "")), str(question.get("origin", "socket"))
-        at = round(self._system.clock.now() * 1e6)
-        try:
-            with open_schedules(self._system.history_place) as store:
-                store.note(at, who, origin, what, detail)
-        except SimianError as error:  # a database that is away keeps nobody from halting, and hides no run that began
-            text = f"not in the audit: {who} from {origin}: {what}: {error}"
-            self._runs.tell(None, {"event": "note", "text": text})
+        self._audit.note(str(question.get("by", "")), str(question.get("origin", "socket")), what, detail)
 
 
 def _as_schedule(question: Question) -> Schedule:

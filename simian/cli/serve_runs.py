@@ -12,6 +12,7 @@ from typing import Any
 from simian.cli.context import System
 from simian.cli.spawn import pipes, spawn, talk
 from simian.cli.start import new_run
+from simian.daemon.keeper import Later
 from simian.daemon.news import News
 from simian.errors import JournalError, SimianError, UsageError
 from simian.guardian import is_dead
@@ -41,7 +42,7 @@ class Runs:
         self._system, self._news, self._metrics = system, news, metrics or Metrics()
         self._spans = provider_for(os.environ)
         self._ours: dict[str, Running] = {}
-        self._lock = threading.Lock()
+        self._lock, self._closed = threading.Lock(), False
 
     # --- what the keeper asks (simian.daemon.keeper.Starter)
 
@@ -80,15 +81,13 @@ class Runs:
     # --- runs
 
     def begin(self, asked: Mapping[str, Any]) -> str:
-        """Start one; returns its name. Raises SimianError where no process can be started."""
+        """Start one; returns its name. Raises SimianError where no process can be started, Later once closed."""
         run = str(asked["run"])
-        try:
-            process = spawn("simian.cli.run_process", log=self._system.state.log("run"), environment=os.environ)
-        except OSError as error:
-            raise SimianError(f"no process can be started: {error}") from error
-        mine = Running(asked, process, iso(self._system.clock.now()) or "")
-        with self._lock:
-            self._ours[run] = mine
+        with self._lock:  # whoever closes sees each that was begun before
+            if self._closed:
+                raise Later("the daemon stops; the next one starts what is due then")
+            mine = self._ours[run] = self._spawned(asked)
+        process = mine.process
         line = json.dumps({**asked, "config": str(self._system.path)}).encode() + b"\n"
         to, _ = pipes(process)
         with contextlib.suppress(BrokenPipeError):  # it is dead already, and says so by its end
@@ -97,6 +96,13 @@ class Runs:
         self.tell(run, {"event": "started", **{key: asked.get(key) for key in ("monkey", "experiment", "schedule")}})
         threading.Thread(target=self._follow, args=(run, mine), daemon=True).start()
         return run
+
+    def _spawned(self, asked: Mapping[str, Any]) -> Running:
+        try:
+            process = spawn("simian.cli.run_process", log=self._system.state.log("run"), environment=os.environ)
+        except OSError as error:
+            raise SimianError(f"no process can be started: {error}") from error
+        return Running(asked, process, iso(self._system.clock.now()) or "")
 
     def _follow(self, run: str, mine: Running) -> None:
         with talk(mine.process) as (_, of):
@@ -129,6 +135,12 @@ class Runs:
         """Those of ours whose processes live."""
         with self._lock:
             return {run: one for run, one in self._ours.items() if one.process.poll() is None}
+
+    def close(self) -> dict[str, Running]:
+        """Begin none any more; those of ours that go on."""
+        with self._lock:
+            self._closed = True
+        return self.going_on()
 
     def abort(self, run: str, reason: str) -> None:
         """Have it end with everything undone. Raises UsageError where there is no such run that goes on."""

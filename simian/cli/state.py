@@ -29,6 +29,11 @@ class StateFolder:
         return self.path / "halt"
 
     @property
+    def socket(self) -> Path:
+        """Where its daemon answers, while there is one."""
+        return self.path / "serve.sock"
+
+    @property
     def lab(self) -> Path:
         """The lab's folder (manifest, logs, generated simian.yaml)."""
         return self.path / "lab"

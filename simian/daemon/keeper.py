@@ -14,21 +14,25 @@ from simian.errors import HistoryError, SimianError, UsageError
 from simian.history.schedules import Due, Schedules
 from simian.opening import UNREADABLE
 from simian.schedule.due import CLAIMED, Fate, fates
-from simian.schedule.row import Schedule
+from simian.schedule.row import PUNCTUAL_S, Schedule
 from simian.schedule.when import text_of
 from simian.world import Clock
 
-GONE_S = 120.0  # a daemon on another machine that was not seen to live for so long
+GONE_S = 120.0  # a daemon on another machine that nobody has seen to live for so long
 BEAT_S = 10.0
 UNREADABLE_AGAIN_S = 60.0
 Tell = Callable[[Mapping[str, Any]], None]
+
+
+class Later(SimianError):
+    """Nothing is started any more; what is claimed is left to the next daemon."""
 
 
 class Starter(Protocol):
     """What the keeper asks of whoever starts runs."""
 
     def start(self, run: str, schedule: Schedule, seed: int) -> None:
-        """Start a run of this name. Raises SimianError when it cannot; nothing was touched then."""
+        """Start a run of this name. Raises SimianError when it cannot; nothing was touched then. Raises Later."""
         ...
 
     def fence(self, run: str) -> bool:
@@ -51,6 +55,25 @@ class _Watched:
     starts: float | None
 
 
+class _Silence:
+    """For how long each daemon elsewhere has not been seen to live, by our own looking.
+
+    Neither its clock nor jumps of ours count then, nor time in which we slept ourselves.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heard: dict[str, tuple[int, float, float]] = {}
+
+    def of(self, daemon: str, seen: int) -> float:
+        """In seconds; ``seen``: its last beat, of which no more is asked than whether it is another one."""
+        now = self._clock.elapsed()
+        before, looked, silent_s = self._heard.get(daemon, (seen, now, 0.0))
+        silent_s = silent_s + min(max(0.0, now - looked), BEAT_S) if seen == before else 0.0
+        self._heard[daemon] = seen, now, silent_s
+        return silent_s
+
+
 class Keeper:
     """The schedules of one system under one daemon. Called by one thread."""
 
@@ -70,6 +93,7 @@ class Keeper:
         self._watched: dict[str, _Watched] = {}
         self._version: int | None = None
         self._beaten: float | None = None
+        self._silence = _Silence(clock)
         self.reset: list[str] = []  # names whose timers are to be set anew
 
     # --- what is due
@@ -97,7 +121,7 @@ class Keeper:
             return
         rows = {kept.schedule["name"]: kept for kept in self.store.kept()}
         self.reset += [*self._watched, *rows]
-        self._watched = {}
+        found = {}
         for name, kept in rows.items():
             try:
                 schedule = Schedule.from_json(kept.schedule).under(self._calendar)
@@ -106,8 +130,8 @@ class Keeper:
             except (UsageError, *UNREADABLE) as error:  # its due times are accounted for once it can be read again
                 self._tell({"event": "unreadable", "schedule": name, "reason": str(error)})
                 continue
-            self._watched[name] = watched
-        self._version = version
+            found[name] = watched
+        self._watched, self._version = found, version  # at once: others read on in threads of their own
 
     def next_starts(self) -> dict[str, float]:
         """When each schedule's next run is to start, seconds since the epoch; those with none are left out."""
@@ -121,11 +145,14 @@ class Keeper:
         watched.looked = looked
         watched.starts = _next_start(watched)
         self.reset.append(name)
+        held_up = self.clock.now() - now > PUNCTUAL_S  # by the database, or as all of this machine slept
         for due in ours:
-            if due.state == CLAIMED:
-                self._begin(due, watched.schedule)
-            else:
+            if due.state != CLAIMED:
                 self._told(due)
+            elif held_up:
+                self._inherit(due)
+            else:
+                self._begin(due, watched.schedule)
 
     def _claim(self, name: str, fate: Fate, now: float) -> Due:
         run = self.starter.name() if fate.state == CLAIMED else None
@@ -150,7 +177,7 @@ class Keeper:
         assert due.run is not None
         try:
             self.starter.start(due.run, schedule, schedule.die_of(due.due / 1e6))
-        except HistoryError:
+        except (HistoryError, Later):
             raise
         except SimianError as error:
             self._now(due, "failed", str(error))
@@ -209,7 +236,7 @@ class Keeper:
         if other.host == self.me.host:
             return not other.alive
         host_seen = beats.get(daemon)
-        return host_seen is None or _us(self.clock.now()) - host_seen[1] > GONE_S * 1e6
+        return host_seen is None or self._silence.of(daemon, host_seen[1]) > GONE_S
 
     def _inherit(self, due: Due) -> None:
         host = Daemon.named(due.daemon).host
@@ -228,7 +255,8 @@ class Keeper:
         """It was claimed, did not begin, and never will under that name."""
         schedule, now = self.schedule(due.schedule), self.clock.now()
         mine_all_along = due.daemon == self.me.name
-        why = "the database was away" if mine_all_along else "the daemon that had claimed it died"
+        slept = "the database was away or the daemon slept"
+        why = slept if mine_all_along else "the daemon that had claimed it died"
         why += " before the run began"
         fate = fates(schedule, due.due / 1e6 - 1e-6, now, self._calendar) if schedule else []
         mine = next((one for one in fate if _us(one.due) == due.due), None)

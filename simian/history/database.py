@@ -19,6 +19,8 @@ BUSY_TIMEOUT_S = 30.0  # another run may be storing a day of readings
 CONNECT_TIMEOUT_S = 5
 OPENS = "simian.database"  # the audit event of whoever is about to open one: its argument names it (``shown``)
 _SECRET = re.compile("pass|secret|token", re.IGNORECASE)
+# A server that vanished without a word (its machine, the way to it) is given up within a minute, not within hours.
+SILENCE = {"keepalives_idle": 15, "keepalives_interval": 15, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 WRITES = {"simian_writes": True}  # execution option of a connection that is going to write
 
 
@@ -55,7 +57,10 @@ def connect(url: URL) -> Engine:
     sys.audit(OPENS, shown(url))
     if url.get_backend_name() == "postgresql":
         # positional parameters, so that rows go in as tuples on both engines
-        return create_engine(url, paramstyle="format", connect_args={"connect_timeout": CONNECT_TIMEOUT_S})
+        own = {"connect_timeout": CONNECT_TIMEOUT_S, **SILENCE}
+        return create_engine(
+            url, paramstyle="format", connect_args={key: own[key] for key in own if key not in url.query}
+        )
     Path(str(url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None})
     event.listen(engine, "connect", _on_connect)

@@ -1,6 +1,11 @@
 """``simian schedule``, as people type it: what it says, what it refuses, what it keeps."""
 
+import json
 import re
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -80,6 +85,64 @@ def test_schedules_of_the_file_are_checked_with_it(shop: Program, call: Call) ->
     assert "simian.yaml:7: schedules.0: cron '0 10 * *' has not five fields" in answer.err
     assert "simian.yaml:8: schedules.1.name: 'a' is there twice" in answer.err
     assert "simian.yaml:8: schedules.1: a schedule is of one monkey or of one experiment" in answer.err
+
+
+class Listening:
+    """Stands where a daemon would: what it was told, and whether it answers."""
+
+    def __init__(self, shop: Program) -> None:
+        shop.state.mkdir(parents=True, exist_ok=True)
+        self.answers, self.told, self._kept = True, list[Any](), list[socket.socket]()
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(shop.state / "serve.sock"))
+        self._server.listen()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            self._kept.append(connection)
+            self.told.append(json.loads(connection.makefile("rb").readline()))
+            if self.answers:
+                connection.sendall(b'{"ok": {}}\n')
+
+    def close(self) -> None:
+        if not self._thread.is_alive():
+            return
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        for one in [self._server, *self._kept]:
+            one.close()
+
+
+@pytest.fixture
+def daemon(shop: Program) -> Iterator[Listening]:
+    listening = Listening(shop)
+    yield listening
+    listening.close()
+
+
+def test_a_daemon_that_runs_is_told_of_each_change(call: Call, daemon: Listening) -> None:
+    for line in (["add", "chaos", "--every", "6h"], ["pause", "chaos-1"], ["resume", "chaos-1"], ["remove", "chaos-1"]):
+        assert call("schedule", *line).code == 0
+    assert [told["do"] for told in daemon.told] == ["schedules-changed"] * 4
+    assert all("by" in told for told in daemon.told)
+    call("schedule", "list")
+    call("schedule", "add", "chaos")  # which is refused
+    assert len(daemon.told) == 4
+
+
+def test_a_daemon_that_hangs_or_is_gone_keeps_nobody_from_changing_schedules(call: Call, daemon: Listening) -> None:
+    daemon.answers = False
+    assert call("schedule", "add", "chaos", "--every", "6h").code == 0
+    assert len(daemon.told) == 1
+    daemon.close()  # its socket is left behind
+    gone = call("schedule", "pause", "chaos-1")
+    assert (gone.code, gone.err) == (0, "")
 
 
 def test_old_runs_and_due_times_are_pruned(call: Call) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from simian.daemon.keeper import reconcile
+from simian.daemon.keeper import Later, reconcile
 from simian.daemon.owner import Daemon
 from simian.errors import HistoryError, UsageError
 from simian.history.schedules import Due
@@ -195,11 +195,63 @@ def test_a_daemon_on_another_machine_is_waited_for_and_then_told_as_gone(stage: 
     far = dataclasses.replace(stage.keeper.me, host="far")
     stage.store.beat(far.name, "far", round(NINE * 1e6))
     claim(stage, far)
-    assert [row[1] for row in stage.at(NINE + 60)] == ["claimed"]
-    ((_, state, reason),) = stage.at(NINE + 300)
+    assert [row[1] for row in watched(stage, NINE, NINE + 100)] == ["claimed"]
+    ((_, state, reason),) = watched(stage, NINE + 100, NINE + 300)
     assert state == "failed"
     assert "its daemon on far is gone; what became of run r1" in reason
     assert stage.starter.begun() == {}
+
+
+def watched(stage: Stage, begin: float, end: float, beating: Daemon | None = None) -> list[tuple[str, str, str]]:
+    """What has become of all due times after looks every few seconds, as a daemon makes them."""
+    for second in range(0, round(end - begin), 5):
+        if beating is not None:
+            stage.store.beat(beating.name, beating.host, round((begin + second) * 1e6))
+        stage.at(begin + second)
+    return stage.rows()
+
+
+@pytest.mark.parametrize("ahead_s", [2 * HOUR_S, -2 * HOUR_S])
+def test_neither_a_jump_of_the_clock_nor_its_own_sleep_makes_another_machines_daemon_gone(
+    stage: Stage, ahead_s: float
+) -> None:
+    stage.add()
+    far = dataclasses.replace(stage.keeper.me, host="far")
+    claim(stage, far)
+    watched(stage, NINE, NINE + 60, beating=far)
+    stage.at(NINE + 60 + ahead_s)  # all that it knows of the other is hours old, or to come
+    assert stage.rows()[0][1] == "claimed"
+    assert watched(stage, NINE + 60 + ahead_s, NINE + 360 + ahead_s, beating=far)[0][1] == "claimed"
+
+
+@pytest.mark.parametrize(("misfire", "ends"), [("skip", "missed"), ("late", "started")])
+def test_a_claim_that_took_the_database_an_hour_is_late_by_its_rule(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, misfire: str, ends: str
+) -> None:
+    stage.add(misfire=misfire, grace_s=2 * HOUR_S, when={"cron": "0 9 * * *"})
+    stage.at(NINE - 60)
+    settle = stage.store.settle
+
+    def slowly(*given: Any) -> list[Due]:
+        ours = settle(*given)
+        stage.clock.at += HOUR_S
+        return ours
+
+    monkeypatch.setattr(stage.store, "settle", slowly)
+    ((_, state, reason),) = stage.at(NINE)
+    assert (state, "before the run began" in reason or state == "started") == (ends, True)
+    assert len(stage.starter.begun()) == (state == "started")
+
+
+def test_a_daemon_that_stops_keeps_its_claim_for_the_next(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stops(*_: Any) -> None:
+        raise Later("the daemon stops")
+
+    stage.add()
+    monkeypatch.setattr(stage.starter, "start", stops)
+    with pytest.raises(Later):
+        stage.at(NINE)
+    assert stage.rows() == [("s", "claimed", "")]
 
 
 def test_a_daemon_is_known_by_machine_boot_pid_and_start(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import platform
 import signal
 import sys
 import threading
-from collections.abc import Mapping
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import IO, Annotated, Any, NoReturn
 
 import typer
@@ -21,6 +21,7 @@ from simian.cli.mend import recover_all
 from simian.cli.serve_answers import Answers
 from simian.cli.serve_runs import Runs
 from simian.cli.serve_web import Web, tokens_of
+from simian.daemon.clockwork import Clockwork
 from simian.daemon.desk import Desk
 from simian.daemon.keeper import Keeper, reconcile
 from simian.daemon.news import News
@@ -28,7 +29,6 @@ from simian.daemon.owner import Daemon
 from simian.errors import SimianError, UsageError
 from simian.history import open_schedules
 from simian.record import iso
-from simian.schedule.alarm import Alarm
 from simian.schedule.when import moment_of
 from simian.telemetry.metrics import Metrics
 from simian.verdict import UNKNOWN
@@ -111,8 +111,7 @@ class Service:
             halted=system.lever.why_pulled,
             tell=self._told,
         )
-        self._bell: SimpleQueue[str] = SimpleQueue()
-        self.alarm = Alarm(self._bell.put)
+        self.clockwork = Clockwork(self.keeper, system.clock)
         self._stopping, self._recovered, self._told_again = "", 0.0, system.clock.elapsed()
         self._recovering = threading.Lock()
 
@@ -125,12 +124,12 @@ class Service:
         self._recover()
         facts = {"version": __version__, "pid": os.getpid(), "since": iso(self.system.clock.now()),
                  "host": platform.node()}  # fmt: skip
-        answers = Answers(self.system, self.runs, self.keeper, facts, lambda: self._bell.put("")).table()
+        answers = Answers(self.system, self.runs, self.keeper, facts, self.clockwork.wake).table()
         answers["metrics"] = lambda question: self.metrics.text(bool(self.system.lever.why_pulled()))
         desk = Desk(self.system.state.path / SOCKET, answers, self.news)
         desk.open()
         pages = self._pages(web) if web is not None else None
-        self.alarm.start()
+        self.clockwork.start()
         self.log("info", "serving", system=self.system.name, pid=os.getpid())
         self._loop(pages)
         self._end(desk, pages)
@@ -150,28 +149,18 @@ class Service:
 
     def _loop(self, pages: Web | None) -> None:
         while not self._stopping:
-            self._look()
-            self._set_alarms()
+            self._looked_at(self.keeper.look)
             if pages is not None and (why := pages.again()):
                 self.log("error", "the web process had ended; it is started anew", why=why)
             self._now_and_then()
-            with contextlib.suppress(Empty):
-                self._bell.get(timeout=BRISK_S if self.runs.going_on() else TICK_S)
+            at_most_s = BRISK_S if self.runs.going_on() else TICK_S
+            self._looked_at(partial(self.clockwork.wait, at_most_s))
 
-    def _look(self) -> None:
+    def _looked_at(self, look: Callable[[], None]) -> None:
         try:
-            self.keeper.look()
+            look()
         except SimianError as error:  # a database that is away: nothing is started without a claim
             self.log("error", "schedules cannot be looked at; nothing is started until they can", why=str(error))
-
-    def _set_alarms(self) -> None:
-        starts = self.keeper.next_starts()
-        names, self.keeper.reset = dict.fromkeys(self.keeper.reset), []
-        for name in names:
-            if name in starts:
-                self.alarm.set(name, starts[name])
-            else:
-                self.alarm.drop(name)
 
     def _told(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "unreadable":
@@ -218,11 +207,11 @@ class Service:
 
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = signal.Signals(number).name
-        self._bell.put("")
+        self.clockwork.wake()
 
     def _end(self, desk: Desk, pages: Web | None) -> NoReturn:
         """All runs undone, within a bound."""
-        self.alarm.stop()
+        self.clockwork.stop()
         self.log("info", "stopping", why=self._stopping)
         for run in self.runs.going_on():
             self.runs.abort(run, "the daemon stops")

@@ -178,7 +178,8 @@ def a_day(seconds: int) -> dict[str, Any]:
     die = Random(7)
     traffic = [_second(die, second, home) for second in range(seconds) for home in ("east", "west")]
     phases = [{"phase": "observe", "started": STARTED, "ended": None}]
-    return {"run": "day", "started": STARTED, "phases": phases, "traffic": traffic}
+    ended = {"outcome": "completed", "verdict": "held", "recovery": "clean"}
+    return {"run": "day", "started": STARTED, **ended, "phases": phases, "traffic": traffic}
 
 
 def _second(die: Random, second: int, home: str) -> dict[str, Any]:

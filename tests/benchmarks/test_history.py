@@ -33,7 +33,7 @@ def _importable_early(request: pytest.FixtureRequest) -> Any:
 
 def contents(file: Path) -> dict[str, Any]:
     with closing(sqlite3.connect(file)) as connection:
-        rows = {name: connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for name in TABLES}
+        rows = {name: sorted(connection.execute(f"SELECT * FROM {name}"), key=repr) for name in TABLES}
         indexes = connection.execute("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY name").fetchall()
         return {**rows, "indexes": indexes}
 

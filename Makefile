@@ -46,7 +46,7 @@ fix: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-BENCHMARKS := startup load delay guard journal kong docker
+BENCHMARKS := startup load delay guard readings history schedule kong docker
 
 # The peers are programs on PATH; each benchmark says how to get one that is missing.
 bench: $(STAMP)

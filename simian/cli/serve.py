@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import IO, Annotated, Any, NoReturn
 
@@ -23,6 +24,7 @@ from simian.cli.serve_answers import Answers
 from simian.cli.serve_audit import Audit, unwritten
 from simian.cli.serve_runs import Runs
 from simian.cli.serve_web import Web, tokens_of
+from simian.daemon.clockwork import Clockwork
 from simian.daemon.desk import Desk
 from simian.daemon.keeper import Keeper, Later, reconcile
 from simian.daemon.news import News
@@ -30,7 +32,6 @@ from simian.daemon.owner import Daemon
 from simian.errors import SimianError, UsageError
 from simian.history import open_schedules
 from simian.record import iso
-from simian.schedule.alarm import Alarm
 from simian.schedule.when import moment_of
 from simian.telemetry.metrics import Metrics
 from simian.verdict import UNKNOWN
@@ -100,7 +101,7 @@ class Service:
 
     def __init__(self, system: System) -> None:
         self.system, self.news, self.log = system, News(), Log(sys.stderr, system)
-        self._bell: SimpleQueue[str] = SimpleQueue()  # wakes who keeps the schedules
+        self._wake_keeper: Callable[[], None] = lambda: None  # there is none yet, and a signal may come at any time
         self._call: SimpleQueue[str] = SimpleQueue()  # wakes the main thread
         self._stopping, self._defect, self._told_again = "", False, system.clock.elapsed()
         self._recovering, self._undone = threading.Lock(), threading.Event()
@@ -120,7 +121,8 @@ class Service:
             halted=system.lever.why_pulled,
             tell=self._told,
         )
-        self.alarm = Alarm(self._bell.put)
+        self.clockwork = Clockwork(self.keeper, system.clock)
+        self._wake_keeper = self.clockwork.wake
         self.audit = Audit(system, self._unwritten)
 
     def run(self, web: Mapping[str, Any] | None) -> NoReturn:
@@ -129,12 +131,12 @@ class Service:
             self.log("info", "schedules of simian.yaml", done=line)
         facts = {"version": __version__, "pid": os.getpid(), "since": iso(self.system.clock.now()),
                  "host": platform.node()}  # fmt: skip
-        answers = Answers(self.system, self.runs, self.keeper, facts, lambda: self._bell.put(""), self.audit).table()
+        answers = Answers(self.system, self.runs, self.keeper, facts, self.clockwork.wake, self.audit).table()
         answers["metrics"] = lambda question: self.metrics.text(bool(self.system.lever.why_pulled()))
         desk = Desk(self.system.state.socket, answers, self.news)
         desk.open()
         pages = self._pages(web) if web is not None else None
-        self.alarm.start()
+        self.clockwork.start()
         self.log("info", "serving", system=self.system.name, pid=os.getpid())
         keeping = threading.Thread(target=self._keep, daemon=True)
         keeping.start()
@@ -158,9 +160,8 @@ class Service:
         """The schedules have a thread of their own: a database that hangs holds up neither recovery nor the end."""
         try:
             while not self._stopping:
-                self._look()
-                self._set_alarms()
-                self._sleep(self._bell)
+                self._looked_at(self.keeper.look)
+                self._looked_at(partial(self.clockwork.wait, self._pause_s))
             self._undone.wait()
             with contextlib.suppress(SimianError):  # the next daemon tells it then
                 self.keeper.look_at_ends()
@@ -176,28 +177,20 @@ class Service:
             if pages is not None and (why := pages.again()):
                 self.log("error", "the web process had ended; it is started anew", why=why)
             self._now_and_then()
-            self._sleep(self._call)
+            with contextlib.suppress(Empty):
+                self._call.get(timeout=self._pause_s)
 
-    def _sleep(self, bell: "SimpleQueue[str]") -> None:
-        with contextlib.suppress(Empty):
-            bell.get(timeout=BRISK_S if self.runs.going_on() else TICK_S)
+    @property
+    def _pause_s(self) -> float:
+        return BRISK_S if self.runs.going_on() else TICK_S
 
-    def _look(self) -> None:
+    def _looked_at(self, look: Callable[[], None]) -> None:
         try:
-            self.keeper.look()
+            look()
         except Later:  # the daemon ends
             return
         except SimianError as error:  # a database that is away: nothing is started without a claim
             self.log("error", "schedules cannot be looked at; nothing is started until they can", why=str(error))
-
-    def _set_alarms(self) -> None:
-        starts = self.keeper.next_starts()
-        names, self.keeper.reset = dict.fromkeys(self.keeper.reset), []
-        for name in names:
-            if name in starts:
-                self.alarm.set(name, starts[name])
-            else:
-                self.alarm.drop(name)
 
     def _told(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "unreadable":
@@ -249,12 +242,12 @@ class Service:
 
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = signal.Signals(number).name
-        self._bell.put("")
         self._call.put("")
+        self._wake_keeper()
 
     def _end(self, desk: Desk, pages: Web | None, keeping: threading.Thread) -> NoReturn:
         """All runs undone, within a bound."""
-        self.alarm.stop()
+        self.clockwork.stop()
         self.log("info", "stopping", why=self._stopping)
         for run in self.runs.close():
             self.runs.abort(run, "the daemon stops")

@@ -3,15 +3,18 @@
 Exactly once: a due time is claimed by a row that only one daemon can write, with the name of the run in it. A run's
 name can begin only once in the journal. So whoever finds the claim of a dead daemon first makes sure that its run did
 not begin and never will (``Starter.fence``), and only then starts another in its place, or records it as missed.
+
+A look goes over everything; at the moment itself (``start_due``) only the claim is left to be made, which holds for the
+rows as they were read or not at all: whoever has paused a schedule may rely on it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from simian.daemon.owner import Daemon
 from simian.errors import HistoryError, SimianError, UsageError
-from simian.history.schedules import Due, Schedules
+from simian.history.schedules import Due, Kept, RowsChanged, Schedules
 from simian.opening import UNREADABLE
 from simian.schedule.due import CLAIMED, Fate, fates
 from simian.schedule.row import PUNCTUAL_S, Schedule
@@ -20,6 +23,7 @@ from simian.world import Clock
 
 GONE_S = 120.0  # a daemon on another machine that nobody has seen to live for so long
 BEAT_S = 10.0
+LATE_BEAT_S = 30.0  # what a start waits for; before that, the next look beats in time
 UNREADABLE_AGAIN_S = 60.0
 Tell = Callable[[Mapping[str, Any]], None]
 
@@ -50,9 +54,13 @@ class Starter(Protocol):
 
 @dataclass
 class _Watched:
+    kept: Kept
     schedule: Schedule
     looked: float
-    starts: float | None
+
+    def is_still(self, kept: Kept) -> bool:
+        """Whether it need not be read anew; a calendar may name a file, and files change as they like."""
+        return self.kept == kept and not self.schedule.calendar
 
 
 class _Silence:
@@ -91,6 +99,7 @@ class Keeper:
         self.store, self.starter, self.clock, self.me = store, starter, clock, me
         self._calendar, self._halted, self._tell = calendar, halted, tell
         self._watched: dict[str, _Watched] = {}
+        self._starts: dict[str, float] = {}  # when the next run of each is to start; those with none are left out
         self._version: int | None = None
         self._beaten: float | None = None
         self._silence = _Silence(clock)
@@ -100,50 +109,85 @@ class Keeper:
 
     def look(self) -> None:
         """Everything that is due, and everything that dead daemons left. Raises HistoryError: try again later."""
-        self._beat()
+        self._beat(BEAT_S)
         self.reload()
-        self.take_over()
-        self._start_what_waits()
+        if self.store.in_hand():  # mostly there is nothing, and nothing to be asked of it
+            self.take_over()
+            self._start_what_waits()
         now = self.clock.now()
-        for name, watched in list(self._watched.items()):
-            if watched.starts is None or watched.starts > now:
-                continue
-            try:
-                self._settle(name, watched, now)
-            except UNREADABLE as error:  # a file of freezes that is gone, say: nothing is started before it is back
-                self._tell({"event": "unreadable", "schedule": name, "reason": str(error)})
-                watched.starts = now + UNREADABLE_AGAIN_S
+        self.start_due([name for name, starts in self._starts.items() if starts <= now])
+
+    def start_due(self, names: Iterable[str]) -> None:
+        """Whatever of these schedules is due by now. Raises HistoryError: the next look sees to them."""
+        self._beat(LATE_BEAT_S)
+        for name in names:
+            self._start_due(name)
+
+    def _start_due(self, name: str) -> None:
+        now, starts = self.clock.now(), self._starts.get(name)
+        if starts is None or starts > now:
+            return
+        try:
+            self._settle(name, self._watched[name], now)
+        except RowsChanged:
+            self.reload()
+            self._start_due(name)
+        except UNREADABLE as error:  # a file of freezes that is gone, say: nothing is started before it is back
+            self._tell({"event": "unreadable", "schedule": name, "reason": str(error)})
+            self._starts[name] = now + UNREADABLE_AGAIN_S
 
     def reload(self) -> None:
         """Read the rows anew if somebody changed them."""
         version = self.store.version()
         if version == self._version:
             return
-        rows = {kept.schedule["name"]: kept for kept in self.store.kept()}
-        self.reset += [*self._watched, *rows]
-        found = {}
-        for name, kept in rows.items():
-            try:
-                schedule = Schedule.from_json(kept.schedule).under(self._calendar)
-                watched = _Watched(schedule, kept.looked / 1e6, None)
-                watched.starts = _next_start(watched)
-            except (UsageError, *UNREADABLE) as error:  # its due times are accounted for once it can be read again
-                self._tell({"event": "unreadable", "schedule": name, "reason": str(error)})
-                continue
-            found[name] = watched
+        before, found = self._watched, dict[str, _Watched]()
+        for kept in self.store.kept():
+            name = kept.schedule["name"]
+            watched = before.get(name)
+            if watched is None or not watched.is_still(kept):  # most are
+                watched = self._read(name, kept)
+            if watched is not None:
+                found[name] = watched
+        gone = [name for name in before if name not in found]
+        for name in gone:
+            self._starts.pop(name, None)
+        self.reset += gone
         self._watched, self._version = found, version  # at once: others read on in threads of their own
+
+    def _read(self, name: str, kept: Kept) -> _Watched | None:
+        self.reset.append(name)
+        self._starts.pop(name, None)
+        try:
+            watched = _Watched(kept, Schedule.from_json(kept.schedule).under(self._calendar), kept.looked / 1e6)
+            self._set_start(name, watched)
+        except (UsageError, *UNREADABLE) as error:  # its due times are accounted for once it can be read again
+            self._tell({"event": "unreadable", "schedule": name, "reason": str(error)})
+            return None
+        return watched
+
+    def _set_start(self, name: str, watched: _Watched) -> None:
+        due = watched.schedule.due_after(watched.looked)
+        if due is None:
+            self._starts.pop(name, None)
+        else:
+            self._starts[name] = watched.schedule.starts(due)
 
     def next_starts(self) -> dict[str, float]:
         """When each schedule's next run is to start, seconds since the epoch; those with none are left out."""
-        return {name: one.starts for name, one in self._watched.items() if one.starts is not None}
+        return dict(self._starts)
+
+    def starts(self, name: str) -> float | None:
+        """The same of one."""
+        return self._starts.get(name)
 
     def _settle(self, name: str, watched: _Watched, now: float) -> None:
         found = fates(watched.schedule, watched.looked, now, self._calendar)
         looked = found[-1].due if found else watched.looked
         claims = [self._claim(name, fate, now) for fate in found]
-        ours = self.store.settle(name, _us(looked), claims)
+        ours = self.store.settle(name, _us(looked), claims, version=self._version)
         watched.looked = looked
-        watched.starts = _next_start(watched)
+        self._set_start(name, watched)
         self.reset.append(name)
         held_up = self.clock.now() - now > PUNCTUAL_S  # by the database, or as all of this machine slept
         for due in ours:
@@ -165,13 +209,19 @@ class Keeper:
         if reason := self._halted():
             self._now(due, "skipped", f"halted: {reason}")
             return
-        others = [one for one in self.store.in_hand() if one.schedule == due.schedule and one.due != due.due]
+        others = self._others(due)
+        if others:  # one of them may have ended since the last look
+            self.look_at_ends()
+            others = self._others(due)
         if others and (schedule.overlap == "skip" or len(others) > 1):
             self._now(due, "skipped", f"overlap: run {others[0].run} of {text_of(others[0].due / 1e6)} goes on")
         elif others:
             self._now(due, "queued", f"waits for the end of run {others[0].run}")
         else:
             self._start(due, schedule)
+
+    def _others(self, due: Due) -> list[Due]:
+        return [one for one in self.store.in_hand(due.schedule) if one.due != due.due]
 
     def _start(self, due: Due, schedule: Schedule) -> None:
         assert due.run is not None
@@ -207,7 +257,7 @@ class Keeper:
         for due in [one for one in in_hand if one.daemon == self.me.name and one.state == "claimed"]:
             self._inherit(due)  # the database went away between the claim and the start, or its mark
         for due in [one for one in in_hand if one.daemon == self.me.name and one.state == "queued"]:
-            before = [one for one in self.store.in_hand() if one.schedule == due.schedule and one.due < due.due]
+            before = [one for one in self.store.in_hand(due.schedule) if one.due < due.due]
             schedule = self.schedule(due.schedule)
             if not before and schedule is not None:
                 self._begin(due, schedule)
@@ -267,20 +317,15 @@ class Keeper:
         if claimed is not None:
             self._begin(claimed, schedule)
 
-    def _beat(self) -> None:
+    def _beat(self, each_s: float) -> None:
         now = self.clock.elapsed()
-        if self._beaten is None or now - self._beaten >= BEAT_S:
+        if self._beaten is None or now - self._beaten >= each_s:
             self.store.beat(self.me.name, self.me.host, _us(self.clock.now()))
             self._beaten = now
 
     def leave(self) -> None:
         """This daemon ends, and has nothing in hand any more."""
         self.store.forget(self.me.name)
-
-
-def _next_start(watched: _Watched) -> float | None:
-    due = watched.schedule.due_after(watched.looked)
-    return None if due is None else watched.schedule.starts(due)
 
 
 def _us(moment: float) -> int:

@@ -10,6 +10,7 @@ from simian.errors import HistoryError
 from simian.history.database import BUSY_TIMEOUT_S, WRITES
 from simian.history.schema import NEWEST, VERSION_TABLE
 
+_CACHE_KIB = 256 * 1024
 _LOCK = 7_346_942_601  # PostgreSQL: any number that nobody else uses for a lock of theirs
 _version = table(VERSION_TABLE, column("version_num"))
 
@@ -22,13 +23,13 @@ def upgrade(engine: Engine, name: str) -> None:
     if engine.dialect.name == "sqlite":
         _write_ahead(Path(str(engine.url.database)))
     with engine.connect().execution_options(**WRITES) as connection:
-        _without_foreign_keys(connection)
+        _prepare(connection)
         with connection.begin():
             _lock(connection)
             if _schema(connection, name) != NEWEST:  # nobody was quicker
                 _migrate(connection, name)
                 _check_foreign_keys(connection, name)
-        connection.detach()  # its pragma must not come back from the pool
+        connection.detach()  # its pragmas must not come back from the pool
 
 
 def _schema(connection: Connection, name: str) -> str | None:
@@ -62,12 +63,17 @@ def _write_ahead(file: Path) -> None:
         connection.close()
 
 
-def _without_foreign_keys(connection: Connection) -> None:
-    """SQLite changes a table by making it anew; dropping the old one would take the rows that refer to it along."""
+def _prepare(connection: Connection) -> None:
+    """SQLite changes a table by making it anew; dropping the old one would take the rows that refer to it along.
+
+    And it sorts what goes into an index in as much memory as it may have for pages, by as many threads as it may.
+    """
     if connection.dialect.name == "sqlite":
         driver = connection.connection.dbapi_connection
         assert driver is not None
-        driver.cursor().execute("PRAGMA foreign_keys=OFF")  # has no effect inside a transaction
+        cursor = driver.cursor()
+        for pragma in ("foreign_keys=OFF", f"cache_size=-{_CACHE_KIB}", "threads=2"):  # no effect in a transaction
+            cursor.execute(f"PRAGMA {pragma}")
 
 
 def _check_foreign_keys(connection: Connection, name: str) -> None:

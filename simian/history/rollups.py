@@ -6,9 +6,10 @@ experiments there ever were.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, case, delete, func, insert, select, update
 
 from simian.errors import UsageError
 from simian.history.moment import from_us, to_us
@@ -16,6 +17,7 @@ from simian.history.rows import as_text
 from simian.history.tables import daily, places, runs, subjects
 
 DAY_US = 86_400_000_000
+_VERDICTS = ("held", "broken", "unknown")
 Record = Mapping[str, Any]
 
 
@@ -127,36 +129,35 @@ def rates(connection: Connection, since: str, *, experiment: str = "") -> list[R
         first = day_of(to_us(since))
     except (ValueError, OverflowError) as error:
         raise UsageError(f"since cannot be {since!r:.80}; write a date like 2026-11-22") from error
+    sums = [func.sum(case((daily.c.verdict == word, daily.c.runs), else_=0)) for word in _VERDICTS]
     query = (
-        select(daily.c.day, daily.c.monkey, daily.c.verdict, daily.c.runs)
+        select(daily.c.day, daily.c.monkey, *sums)
         .where(daily.c.experiment == experiment, daily.c.day >= first, daily.c.runs > 0)
+        .group_by(daily.c.day, daily.c.monkey)
         .order_by(daily.c.day, daily.c.monkey)
     )
-    sums: dict[tuple[int, str], dict[str, int]] = {}
-    for day, monkey, verdict, number in connection.execute(query):
-        sums.setdefault((day, monkey), {})[verdict] = number
-    return [
-        Rate(from_us(day * DAY_US)[:10], monkey, *(found.get(word, 0) for word in ("held", "broken", "unknown")))
-        for (day, monkey), found in sums.items()
-    ]
+    name = cache(lambda day: from_us(day * DAY_US)[:10])
+    return [Rate(name(day), monkey, *map(int, counts)) for day, monkey, *counts in connection.execute(query)]
 
 
 def worse(connection: Connection) -> list[Worse]:
     """Every experiment that once held and has been broken since its last hold, the latest to break first."""
-    names = connection.execute(select(subjects.c.experiment)).scalars().all()
-    found = [each for name in names for each in _worse(connection, name)]
-    return sorted(found, key=lambda each: each.broke_at, reverse=True)
+    held, first, last = (runs.alias(name) for name in ("held", "first", "last"))
+    after = held.c.started
+    query = (
+        select(subjects.c.experiment, *(each.c[name] for each in (held, first, last) for name in ("run", "started")))
+        .select_from(subjects)
+        .join(held, held.c.number == _end("held", newest=True))
+        .join(first, first.c.number == _end("broken", after, newest=False))
+        .join(last, last.c.number == _end("broken", after, newest=True))
+        .order_by(first.c.started.desc(), subjects.c.experiment)
+    )
+    return [Worse(*row) for row in connection.execute(query)]
 
 
-def _worse(connection: Connection, name: str) -> Iterable[Worse]:
-    ended = select(runs.c.run, runs.c.started).where(runs.c.experiment == name)
-    newest = (runs.c.started.desc(), runs.c.run.desc())
-    held = connection.execute(ended.where(runs.c.verdict == "held").order_by(*newest).limit(1)).first()
-    if held is None:
-        return
-    broken = ended.where(runs.c.verdict == "broken", runs.c.started > held.started)
-    first = connection.execute(broken.order_by(runs.c.started, runs.c.run).limit(1)).first()
-    if first is None:
-        return
-    last = connection.execute(broken.order_by(*newest).limit(1)).first() or first
-    yield Worse(name, held.run, held.started, first.run, first.started, last.run, last.started)
+def _end(verdict: str, after: ColumnElement[str] | None = None, *, newest: bool) -> ScalarSelect[int]:
+    """The number of a subject's first or newest run with that verdict, by an index that is in this order."""
+    order = (runs.c.started.desc(), runs.c.run.desc()) if newest else (runs.c.started, runs.c.run)
+    since = () if after is None else (runs.c.started > after,)
+    ended = select(runs.c.number).where(runs.c.experiment == subjects.c.experiment, runs.c.verdict == verdict, *since)
+    return ended.order_by(*order).limit(1).correlate_except(runs).scalar_subquery()

@@ -46,6 +46,10 @@ class Due(NamedTuple):
         return {**self._asdict(), "due": from_us(self.due), "claimed": from_us(self.claimed)}
 
 
+class RowsChanged(Exception):
+    """Schedules were added, changed or removed since they were read; nothing was written."""
+
+
 @dataclass(frozen=True)
 class Kept:
     """A schedule as it is kept; every due time up to ``looked`` (us) is accounted for."""
@@ -125,10 +129,16 @@ class Schedules:
 
     # --- due times
 
-    def settle(self, name: str, looked: int, claims: Sequence[Due]) -> list[Due]:
+    def settle(self, name: str, looked: int, claims: Sequence[Due], *, version: int | None = None) -> list[Due]:
         """Write what became of due times, each only where nobody has written before, and that all up to ``looked``
-        are accounted for: one transaction. Returns those that are ours now."""
+        are accounted for: one transaction. Returns those that are ours now.
+
+        ``version``: that of the rows as they were read. Raises RowsChanged where they are others by now; who changes
+        them meanwhile waits (on PostgreSQL by the lock on the version's row).
+        """
         with told(self.name, "written"), self._writing() as connection:
+            if version is not None and connection.execute(_VERSION.with_for_update(read=True)).scalar_one() != version:
+                raise RowsChanged(name)
             ours = [due for due in claims if connection.execute(_CLAIM, due._asdict()).rowcount == 1]
             later = and_(schedules.c.name == name, schedules.c.looked < looked)
             connection.execute(update(schedules).where(later).values(looked=looked))
@@ -142,9 +152,11 @@ class Schedules:
             changed = connection.execute(update(dues).where(*same).values(facts._asdict()))
             return facts if changed.rowcount == 1 else None
 
-    def in_hand(self) -> list[Due]:
-        """Due times that somebody has claimed and not brought to an end, oldest first."""
-        return self._dues(dues.c.state.in_(OPEN), newest=False)
+    def in_hand(self, schedule: str | None = None) -> list[Due]:
+        """Due times (of one schedule, if it is named) that somebody has claimed and not brought to an end, oldest
+        first."""
+        wanted = [] if schedule is None else [dues.c.schedule == schedule]
+        return self._dues(dues.c.state.in_(OPEN), *wanted, newest=False)
 
     def dues(
         self, schedule: str | None = None, *, since: int | None = None, until: int | None = None, limit: int = 100

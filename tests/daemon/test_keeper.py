@@ -149,6 +149,65 @@ def test_a_database_that_goes_away_amid_a_start_neither_doubles_nor_loses_it(
     assert not [event for event in stage.told if "died" in event["reason"]]  # nobody did
 
 
+def test_what_was_paused_since_the_last_look_is_not_started(stage: Stage) -> None:
+    stage.add()
+    stage.at(NINE - 1)
+    stage.store.change("s", {"paused": True})
+    stage.clock.at = NINE
+    stage.keeper.start_due(["s"])
+    assert stage.rows() == [("s", "skipped", "paused")]
+    assert stage.starter.begun() == {}
+
+
+def test_what_was_put_off_or_removed_since_the_last_look_is_not_due(stage: Stage) -> None:
+    stage.add("later")
+    stage.add("gone")
+    stage.at(NINE - 1)
+    stage.store.change("later", {"when": {"cron": "30 9 * * *"}})
+    stage.store.remove("gone")
+    stage.clock.at = NINE
+    stage.keeper.start_due(["later", "gone", "never was"])
+    assert stage.rows() == []
+    assert stage.keeper.next_starts() == {"later": NINE + 1800}
+
+
+def test_a_run_that_ended_since_the_last_look_is_in_nobody_s_way(stage: Stage) -> None:
+    stage.add()
+    stage.at(NINE)
+    stage.starter.last, stage.clock.at = False, NINE + HOUR_S
+    stage.keeper.start_due(["s"])
+    assert [row[1] for row in stage.rows()] == ["ended", "started"]
+
+
+def test_of_many_schedules_those_that_changed_are_read_anew(stage: Stage) -> None:
+    for name in ("a", "b", "c"):
+        stage.add(name)
+    stage.add("hours", calendar={"hours": "09:00-15:00"})  # its calendar could be a file, which tells nobody
+    stage.at(NINE - 60)
+    stage.keeper.reset.clear()
+    stage.store.change("b", {"note": "x"})
+    stage.store.remove("c")
+    stage.at(NINE - 50)
+    assert sorted(stage.keeper.reset) == ["b", "c", "hours"]
+    assert sorted(stage.keeper.next_starts()) == ["a", "b", "hours"]
+
+
+def test_whoever_slept_says_that_he_lives_before_he_claims(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.add()
+    stage.at(NINE - 300)
+    order: list[str] = []
+
+    def note(name: str) -> None:
+        real = getattr(stage.store, name)
+        monkeypatch.setattr(stage.store, name, lambda *args, **more: (order.append(name), real(*args, **more))[1])
+
+    note("beat")
+    note("settle")
+    stage.clock.at = NINE
+    stage.keeper.start_due(["s"])
+    assert order == ["beat", "settle"]
+
+
 def claim(stage: Stage, daemon: Daemon, state: str = "claimed", run: str = "r1") -> Due:
     due = Due("s", round(NINE * 1e6), state, "", run, daemon.name, round(NINE * 1e6))
     assert stage.store.settle("s", due.due, [due]) == [due]

@@ -55,7 +55,10 @@ def test_halt_and_start_need_no_database_and_say_that_the_audit_has_no_row(
     monkeypatch.setattr(runs, "begin", lambda asked: str(asked["run"]))
     answers = Answers(system, runs, cast(Any, None), {}, lambda: None)
     assert answers.start({"do": "start", "by": "web:anna", "monkey": "chaos"})["run"]
-    assert answers.halt({"do": "halt", "by": "web:anna", "reason": "incident 7"}) == {"halted": "incident 7", "runs": []}
+    assert answers.halt({"do": "halt", "by": "web:anna", "reason": "incident 7"}) == {
+        "halted": "incident 7",
+        "runs": [],
+    }
     assert answers.resume({"do": "resume", "by": "web:anna"}) == {"halted": None, "resumed": True}
     notes = [event["text"] for event in news._kept if event["event"] == "note"]
     assert [text.split(": ")[2] for text in notes] == ["run start", "halt", "resume"]

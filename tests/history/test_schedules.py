@@ -9,7 +9,7 @@ import pytest
 
 from simian.errors import UsageError
 from simian.history import Schedules, open_schedules
-from simian.history.schedules import Due
+from simian.history.schedules import Due, RowsChanged
 from simian.schedule.row import Schedule
 
 from ..postgres import Postgres, place_of, postgres
@@ -101,6 +101,22 @@ def test_a_due_time_is_claimed_once_and_everything_up_to_it_is_accounted_for(sto
     assert [one.due - NOON for one in store.in_hand()] == [2, 3]
     assert [one.due - NOON for one in store.dues("kong-tuesdays", since=NOON + 2, until=NOON + 3)] == [2]
     assert store.dues("another") == []
+
+
+def test_a_claim_holds_for_the_rows_as_they_were_read_or_not_at_all(store: Schedules) -> None:
+    store.add(row())
+    read = store.version()
+    store.change("kong-tuesdays", {"paused": True})
+    with pytest.raises(RowsChanged):
+        store.settle("kong-tuesdays", NOON + 1, [due()], version=read)
+    assert (store.dues(), store.kept()[0].looked) == ([], NOON)
+    assert store.settle("kong-tuesdays", NOON + 1, [due()], version=store.version()) == [due()]
+
+
+def test_what_is_in_hand_is_told_of_one_schedule_too(store: Schedules) -> None:
+    store.settle("a", NOON, [due(schedule="a"), due(NOON - 1, "a", state="missed")])
+    store.settle("b", NOON, [due(schedule="b")])
+    assert [(one.schedule, one.due) for one in store.in_hand("a")] == [("a", NOON)]
 
 
 def test_a_state_is_changed_by_who_saw_it_last_and_by_nobody_else(store: Schedules) -> None:

@@ -1,7 +1,6 @@
 """Sums by day, the regions of runs, the experiments there ever were; and what is there already is counted."""
 
 import json
-from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,7 +14,8 @@ _Name = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 _Number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _FILTERS = ((), ("monkey",), ("outcome",), ("verdict",), ("monkey", "outcome"), ("monkey", "verdict"),
             ("outcome", "verdict"), ("monkey", "outcome", "verdict"))  # fmt: skip
-_BATCH = 1000
+_BATCH = 10_000
+_PLACE = ("number", "region", "run", "started", "monkey", "outcome", "verdict")
 _DAY_US = 86_400_000_000
 
 
@@ -68,40 +68,36 @@ def _count() -> None:
 
 
 def _place() -> None:
-    """From figures and options of each run, and the targets of its faults."""
+    """From figures and options of each run, and the targets of its faults. Rows go in as tuples, as there are many."""
     connection = op.get_bind()
-    runs = sa.table(
-        "runs", *map(sa.column, ("number", "run", "started", "monkey", "outcome", "verdict", "options", "figures"))
-    )
+    columns = ("number", "run", "started", "monkey", "outcome", "verdict", "options", "figures")
+    runs = sa.table("runs", *map(sa.column, columns))
     faults = sa.table("faults", sa.column("number"), sa.column("target"))
-    places = sa.table("places", *map(sa.column, ("number", "region", "run", "started", "monkey", "outcome", "verdict")))
+    places = sa.table("places", *map(sa.column, _PLACE))
+    into = str(sa.insert(places).compile(dialect=connection.dialect, column_keys=list(_PLACE)))
     last = -1
     while True:
-        page = connection.execute(
-            sa.select(runs).where(runs.c.number > last).order_by(runs.c.number).limit(_BATCH)
-        ).all()
+        wanted = sa.select(*runs.c).where(runs.c.number > last).order_by(runs.c.number).limit(_BATCH)
+        page = connection.execute(wanted).all()
         if not page:
             return
         first, last = page[0].number, page[-1].number
         targets: dict[int, list[str]] = {}
-        for number, target in connection.execute(sa.select(faults).where(faults.c.number.between(first, last))):
+        for number, target in connection.execute(sa.select(*faults.c).where(faults.c.number.between(first, last))):
             targets.setdefault(number, []).append(target or "")
         rows = [
-            {
-                **{key: row._mapping[key] for key in ("number", "run", "started", "monkey", "outcome", "verdict")},
-                "region": region,
-            }
-            for row in page
-            for region in _regions(row, targets.get(row.number, []))
+            (number, region, *told)
+            for number, *told, options, figures in page
+            for region in _regions(options, figures, targets.get(number, []))
         ]
         if rows:
-            connection.execute(sa.insert(places), rows)
+            connection.exec_driver_sql(into, rows)
 
 
-def _regions(row: Any, targets: list[str]) -> list[str]:
+def _regions(options: str | None, figures: str | None, targets: list[str]) -> list[str]:
     from simian.history.rollups import regions_of
 
-    told = {key: json.loads(row._mapping[key]) if row._mapping[key] else None for key in ("options", "figures")}
+    told = {"options": json.loads(options or "null"), "figures": json.loads(figures or "null")}
     return regions_of({**told, "faults": [{"target": target} for target in targets]})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from simian.cli.context import System
 from simian.cli.look import status_of, topology_told
 from simian.cli.mend import end_halted, pull_lever
-from simian.cli.monkey import split_doc
+from simian.cli.serve_known import experiments_told, monkey_told
 from simian.cli.serve_runs import Runs
 from simian.cli.traffic import traffic_of
 from simian.daemon.keeper import Keeper
@@ -93,18 +93,13 @@ class Answers:
     def monkeys(self, _: Question) -> list[dict[str, Any]]:
         """All that are found."""
         found = self._system.monkeys().monkeys
-        return [_monkey_told(name, monkey) for name, monkey in sorted(found.items())]
+        return [monkey_told(name, monkey) for name, monkey in sorted(found.items())]
 
     def experiments(self, _: Question) -> list[dict[str, Any]]:
         """Those that come with simian, and those that schedules name."""
-        from simian.experiment import find_experiments, load_experiment
-
-        told = []
-        for name, path in sorted(find_experiments().items()):
-            one = load_experiment(path)
-            facts = {key: getattr(one, key, None) for key in ("hypothesis", "monkey", "radius", "tags")}
-            told.append({"name": name, **facts, "text": path.read_text()})
-        return told
+        with open_schedules(self._system.history_place) as store:
+            named = [str(row["experiment"]) for row in store.all() if row["experiment"]]
+        return experiments_told(named, self._system.config.plugins)
 
     def run(self, question: Question) -> dict[str, Any]:
         """The record of a run as far as it is known."""
@@ -203,17 +198,3 @@ def _as_schedule(question: Question) -> Schedule:
             "for_s": for_s, "note": str(question.get("note") or ""),
         }
     )  # fmt: skip
-
-
-def _monkey_told(name: str, monkey: Any) -> dict[str, Any]:
-    text, params = split_doc(monkey.doc)
-    options = [
-        {
-            "name": option,
-            "type": getattr(parameter.annotation, "__name__", str(parameter.annotation)),
-            "default": None if parameter.default is parameter.empty else parameter.default,
-            "text": params.get(option, ""),
-        }
-        for option, parameter in monkey.options.items()
-    ]
-    return {"name": name, "radius": monkey.radius.name.lower(), "text": text, "options": options}

@@ -53,27 +53,39 @@ def topology() -> Answer:
     return {"regions": regions, "links": links, "hash": "5f0cbb6f2c1e9a41"}
 
 
+def option(name: str, kind: str, default: Any, text: str, choices: tuple[str, ...] = ()) -> Answer:
+    return {"name": name, "type": kind, "default": default, "choices": list(choices), "text": text}
+
+
 MONKEYS = [
     {
         "name": "chaos",
         "radius": "node",
         "text": "Kill nodes.\n\nAny of them.",
         "options": [
-            {"name": "service", "type": "str | None", "default": None, "text": "Only nodes of this service."},
-            {"name": "count", "type": "int", "default": 1, "text": "How many."},
-            {"name": "node", "type": "list[str]", "default": [], "text": "These."},
-            {"name": "hard", "type": "bool", "default": False, "text": "At once."},
+            option("service", "str | None", None, "Only nodes of this service."),
+            option("count", "int", 1, "How many."),
+            option("node", "list[str]", [], "These."),
+            option("how", "Optional", None, "What happens to them.", ("kill", "pause")),
+            option("hard", "bool", False, "At once."),
+            option("notice", "bool", True, "Wait until somebody has noticed."),
         ],
     },
-    {"name": "gorilla", "radius": "zone", "text": "Take a zone down.", "options": []},
+    {
+        "name": "gorilla",
+        "radius": "zone",
+        "text": "Take a zone down.",
+        "options": [option("zone", "str | None", None, "The zone; else the die chooses.")],
+    },
     {"name": MARKUP, "radius": "node", "text": f"A monkey of {MARKUP}.", "options": []},
 ]
 EXPERIMENTS = [
     {
-        "name": "members survive a lost node",
+        "name": "members-survive-a-lost-node",
+        "title": "members survive a lost node",
         "hypothesis": "When a members node dies, members keep starting streams.",
         "monkey": "chaos",
-        "radius": "node",
+        "radius": None,
         "tags": ["members", "weekly"],
         "text": "experiment: members survive a lost node\nmonkey: chaos\n",
     }

@@ -29,7 +29,7 @@ def pages(tools: Tools) -> list[BaseRoute]:
         page(tools, "/schedules/{name}/{what}", planned.change, changes="operator"),
         page(tools, "/audit", planned.audit, sees="operator"),
         page(tools, "/experiments", known.experiments),
-        page(tools, "/experiments/{name}", known.experiment),
+        page(tools, "/experiments/{name:path}", known.experiment),
         page(tools, "/monkeys", known.monkeys),
         page(tools, "/monkeys/{name}", known.monkey),
         *sign.routes(tools),

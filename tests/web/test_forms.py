@@ -97,3 +97,9 @@ def test_curves_come_with_what_they_must_keep() -> None:
     relative = series_of(read(records.held_gorilla()))["limits"]["latency"]
     assert relative["value"] == pytest.approx(3 * 9.42)
     assert series_of(read(records.unfelt_chaos()))["limits"] != limits
+
+
+def test_where_users_are_sent_is_a_page_of_its_own_and_says_what_cannot_be_seen(web: Web) -> None:
+    with web.client() as client:
+        page = client.get("/traffic").text
+    assert re.search(r"<th scope=\"row\">east</th><td>east 100 %</td><td[^>]*>50.0 %</td><td[^>]*>-</td>", page)

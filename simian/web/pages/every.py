@@ -12,6 +12,7 @@ def pages(tools: Tools) -> list[BaseRoute]:
     return [
         page(tools, "/", now.show),
         page(tools, "/now", now.part),
+        page(tools, "/traffic", now.traffic),
         page(tools, "/halt", now.halt, changes="operator"),
         page(tools, "/resume", now.resume, changes="operator"),
         page(tools, "/plan", known.plan),

@@ -255,7 +255,8 @@ def reports(camera: Camera, record: dict[str, Any], mermaid: Path | None) -> Non
 
 def in_a_terminal(text: str, dark: bool = False) -> str:
     colours = "background: #0d1117; color: #e6edf3" if dark else "background: #fff; color: #111"
-    style = f"body {{ margin: 8px; {colours} }} pre {{ font: 13px/1.25 'DejaVu Sans Mono', monospace; white-space: pre-wrap }}"
+    font = "font: 13px/1.25 'DejaVu Sans Mono', monospace; white-space: pre-wrap"
+    style = f"body {{ margin: 8px; {colours} }} pre {{ {font} }}"
     return f"<!doctype html><meta charset=utf-8><style>{style}</style><pre>{html.escape(text)}</pre>"
 
 

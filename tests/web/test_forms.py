@@ -8,6 +8,7 @@ import pytest
 
 from simian.history import open_history
 from simian.report.model import read
+from simian.web.hub import Going
 from simian.web.series import series_of
 
 from ..report import evacuations, records
@@ -97,6 +98,18 @@ def test_curves_come_with_what_they_must_keep() -> None:
     relative = series_of(read(records.held_gorilla()))["limits"]["latency"]
     assert relative["value"] == pytest.approx(3 * 9.42)
     assert series_of(read(records.unfelt_chaos()))["limits"] != limits
+
+
+def test_faults_in_place_are_told_by_kind_each_target_once() -> None:
+    going = Going()
+    for number, (kind, target) in enumerate((("shift", "east"), ("shift", "east"), ("kill", "a"), ("kill", "b")), 1):
+        going.take({"event": "fault", "id": number, "kind": kind, "target": target, "state": "injected"})
+    going.take({"event": "evidence", "id": 3, "held": True})
+    going.take({"event": "fault", "id": 4, "kind": "kill", "target": "b", "state": "undone"})
+    assert [(each["kind"], each["number"], each["targets"], each["proven"]) for each in going.kinds] == [
+        ("shift", 2, ["east"], 0),
+        ("kill", 1, ["a"], 1),
+    ]
 
 
 def test_where_users_are_sent_is_a_page_of_its_own_and_says_what_cannot_be_seen(web: Web) -> None:

@@ -1,4 +1,4 @@
-"""Makes the pictures of the docs anew: ``.venv/bin/python docs/pictures/make.py``, some four minutes.
+"""Makes the pictures of the docs anew: ``.venv/bin/python docs/pictures/make.py``, some seven minutes.
 
 The lab comes up in a folder of its own with ``simian serve`` beside it; Kong is started from its page and looked at
 while it goes on; its reports are those of that run. The past that the history shows, and the schedules, are made up
@@ -33,8 +33,10 @@ from tests.report import records, weeks  # noqa: E402
 
 HERE = Path(__file__).parent
 PATIENCE_MS = 300_000
+expect.set_options(timeout=PATIENCE_MS)
 DESK, PHONE = {"width": 1180, "height": 900}, {"width": 390, "height": 844}
 LARGEST = 200_000  # bytes of a picture
+BEFORE = ("kong", "--region", "east", "--for", "15s", "--seed", "4", "--note", "as it was", "--no-progress")
 SCHEDULES = (
     ("kong", "--region", "east", "--cron", "0 10 * * tue", "--name", "kong-tuesdays"),
     ("gorilla", "--cron", "30 14 * * thu", "--name", "gorilla-thursdays"),
@@ -88,8 +90,9 @@ class Lab:
         self.folder = state / "lab"
         self._environment = {**os.environ, "SIMIAN_STATE": str(state)}
 
-    def simian(self, *words: str) -> None:
-        subprocess.run([sys.executable, "-m", "simian", *words], env=self._environment, check=True, timeout=300)
+    def simian(self, *words: str, check: bool = True) -> None:
+        words = (sys.executable, "-m", "simian", *words)
+        subprocess.run(words, env=self._environment, check=check, timeout=600, stdin=subprocess.DEVNULL)
 
     @contextmanager
     def serving(self) -> Iterator[str]:
@@ -103,8 +106,9 @@ class Lab:
                 config.write(f"\ncalendar: {{zone: Europe/Berlin, closed: {closed()}}}\n")
             for words in SCHEDULES:
                 self.simian("schedule", "add", *words)
-            words = [sys.executable, "-m", "simian", "serve", "--port", "0"]
-            with subprocess.Popen(words, env=self._environment, stdout=subprocess.PIPE, text=True) as daemon:
+            self.simian(*BEFORE, check=False)  # however it ends: to compare with
+            serve = [sys.executable, "-m", "simian", "serve", "--port", "0"]
+            with subprocess.Popen(serve, env=self._environment, stdout=subprocess.PIPE, text=True) as daemon:
                 try:
                     assert daemon.stdout is not None
                     yield daemon.stdout.readline().partition(" at ")[2].partition(";")[0]

@@ -71,14 +71,14 @@ def test_a_run_that_is_started_in_a_browser_is_seen_there_as_it_is(browser: Brow
 
     page.goto("/")
     expect(page.locator("#sent-to")).to_contain_text("east 100 %")
-    hurt = page.locator(".spot.ours")
+    hurt = page.locator(".zones .spot.ours")
     expect(hurt).to_contain_text("members-east-b")
     expect(hurt).to_contain_text("ours: pause")
     expect(page.locator("[data-live-words]")).to_contain_text("a second")
     expect(page.locator("[data-live-traffic] canvas")).to_be_visible()
     expect(page.locator(".checks li").first).to_be_visible()
     expect(page.get_by_text("No run goes on.")).to_be_visible()
-    expect(page.locator(".spot.ours")).to_have_count(0)
+    expect(page.locator(".zones .spot.ours")).to_have_count(0)
 
     page.goto(f"/runs/{run}")
     expect(page.locator(".verdict .word")).to_be_visible()

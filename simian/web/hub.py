@@ -91,7 +91,7 @@ class Going:
         found: dict[tuple[Any, Any], dict[str, Any]] = {}
         for fault in self.in_place:
             key = (fault.get("kind"), fault.get("state"))
-            blank = {"kind": key[0], "state": key[1], "number": 0, "targets": {}, "proven": 0}
+            blank: dict[str, Any] = {"kind": key[0], "state": key[1], "number": 0, "targets": {}, "proven": 0}
             group = found.setdefault(key, blank)
             group["number"] += 1
             group["proven"] += bool(fault.get("proven"))

@@ -11,7 +11,9 @@ _ASK_FOR = {"region": "regions", "to": "regions", "zone": "zones", "service": "s
             "link": "links"}  # fmt: skip
 
 
-def given_options(options: Iterable[Option], texts: Mapping[str, str], prefix: str, problems: list[str]) -> Any:
+def given_options(
+    options: Iterable[Option], texts: Mapping[str, str], prefix: str, problems: list[str]
+) -> dict[str, Any]:
     """Of these options what the form's texts give, by name, as values; what is as it would be anyway is left out."""
     found = {}
     for option in options:

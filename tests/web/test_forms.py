@@ -71,7 +71,7 @@ def test_the_form_offers_what_the_system_has(anna: httpx.Client) -> None:
     assert '<option value="monkey:gorilla" selected>' in page
     for option, name in (("service", "gateway"), ("zone", "west-b"), ("node", "members-east-a")):
         assert re.search(rf'<datalist id="known-{option}">.*<option value="{name}">.*</datalist>', page), option
-    assert re.search(r'name="option\.chaos\.how"[^>]*><option value="">the die decides</option><option>kill<', page)
+    assert re.search(r'name="option\.chaos\.how"[^>]*><option value="">not given</option><option>kill<', page)
     assert MARKUP not in page
 
 

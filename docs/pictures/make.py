@@ -203,7 +203,7 @@ def started(camera: Camera) -> str:
     with camera.window() as page:
         page.goto("/monkeys/kong")
         page.get_by_label("region").fill("east")
-        page.get_by_label("For, seconds").fill("60")
+        page.get_by_label("For, seconds").fill("45")
         page.get_by_label("Seed").fill("5")
         page.get_by_label("Note").fill("before the release")
         page.get_by_role("button", name="Plan").click()

@@ -1,25 +1,22 @@
 """What the daemon answers at its socket (docs/wire.md)."""
 
 import contextlib
-import inspect
 import json
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from simian.cli.context import System
-from simian.cli.experiments import shipped
 from simian.cli.look import status_of, topology_told
 from simian.cli.mend import end_halted, pull_lever
-from simian.cli.monkeys import described
 from simian.cli.schedule_preview import previewed
 from simian.cli.serve_audit import Audit, unwritten
+from simian.cli.serve_known import experiments_told, monkey_told
 from simian.cli.serve_runs import Runs
 from simian.cli.traffic import traffic_of
 from simian.daemon.keeper import Keeper
 from simian.errors import JournalError, UsageError
 from simian.history import open_schedules
-from simian.monkey import Monkey
 from simian.record import record_of
 from simian.schedule.due import why_shut
 from simian.schedule.row import Schedule
@@ -107,15 +104,17 @@ class Answers:
     def monkeys(self, _: Question) -> list[dict[str, Any]]:
         """All that are found."""
         found = self._system.monkeys().monkeys
-        return [_monkey_told(monkey) for _, monkey in sorted(found.items())]
+        return [monkey_told(monkey) for _, monkey in sorted(found.items())]
 
     def broken(self, _: Question) -> list[dict[str, Any]]:
         """Plug-ins that could not be loaded, and why."""
         return [{"origin": origin, "why": why} for origin, why in self._system.monkeys().broken]
 
     def experiments(self, _: Question) -> list[dict[str, Any]]:
-        """Those that come with simian."""
-        return shipped()
+        """Those that come with simian, and those that schedules name."""
+        with open_schedules(self._system.history_place) as store:
+            named = [str(row["experiment"]) for row in store.all() if row["experiment"]]
+        return experiments_told(named, self._system.config.plugins)
 
     def preview(self, question: Question) -> dict[str, Any]:
         """The coming runs of all schedules, each with its targets; nothing is touched."""
@@ -224,13 +223,3 @@ def _as_schedule(question: Question) -> Schedule:
             "for_s": for_s, "note": str(question.get("note") or ""),
         }
     )  # fmt: skip
-
-
-def _monkey_told(monkey: Monkey) -> dict[str, Any]:
-    """As ``simian monkeys show --json`` tells it, and types of its options; ``text`` is its help, for pages."""
-    told = described(monkey)
-    for option in told["options"]:
-        annotation = monkey.options[option["name"]].annotation
-        kind = "str" if annotation is inspect.Parameter.empty else inspect.formatannotation(annotation)
-        option |= {"type": kind, "text": option["help"]}
-    return {**told, "text": told["help"]}

@@ -1,6 +1,6 @@
 """The history of past runs: store, get, page."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Unpack
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select
 from simian.errors import UsageError
 from simian.history.database import WRITES, address, connect, shown, told
 from simian.history.keys import Keys
+from simian.history.lately import Of, lately
 from simian.history.migrate import upgrade
 from simian.history.moment import to_us
 from simian.history.outbox import Outbox
@@ -126,6 +127,11 @@ class History:
         """Experiments that held once and broke since, the latest to break first."""
         with told(self.name, "read"), self._engine.connect() as connection:
             return worse(connection)
+
+    def lately(self, of: Of, names: Iterable[str], number: int) -> dict[str, list[Record]]:
+        """How the last runs of each of these monkeys or experiments ended, newest first."""
+        with told(self.name, "read"), self._engine.connect() as connection:
+            return lately(connection, of, names, number)
 
     @property
     def outbox(self) -> Outbox:

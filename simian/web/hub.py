@@ -85,6 +85,19 @@ class Going:
         """Faults that are in the world now."""
         return [fault for fault in self.faults.values() if fault.get("state") in _IN_PLACE]
 
+    @property
+    def kinds(self) -> list[dict[str, Any]]:
+        """The same by kind and state: ``{"kind", "state", "number", "targets", "proven": how many}``."""
+        found: dict[tuple[Any, Any], dict[str, Any]] = {}
+        for fault in self.in_place:
+            key = (fault.get("kind"), fault.get("state"))
+            blank: dict[str, Any] = {"kind": key[0], "state": key[1], "number": 0, "targets": {}, "proven": 0}
+            group = found.setdefault(key, blank)
+            group["number"] += 1
+            group["proven"] += bool(fault.get("proven"))
+            group["targets"][fault.get("target")] = None  # in order, each once: a shift comes in steps
+        return [{**group, "targets": list(group["targets"])} for group in found.values()]
+
 
 def _words(event: Event) -> str:
     keys = ("text", "name", "region", "detail", "reasons")

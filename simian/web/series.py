@@ -7,8 +7,9 @@ from typing import Any
 
 from simian.histogram import Histogram
 from simian.report.evacuation import drain, evacuation
-from simian.report.model import Run, Second
+from simian.report.model import Check, Run, Second
 from simian.report.picture import Axis
+from simian.tolerance import Tolerance
 
 MOST_COLUMNS = 600
 _MARKED = ("baseline", "inject", "observe", "recover", "verify")
@@ -18,6 +19,7 @@ def series_of(run: Run) -> dict[str, Any]:
     """``at`` (epoch seconds), and as many numbers in each of the others; null where nothing was counted.
 
     ``served``, ``failed``, ``retried``: requests a second; ``success``: a share; ``p50``, ``p99``: milliseconds.
+    ``limits``: what success and the slowest requests must keep; null where no check says so.
     """
     if not run.traffic:
         return {"at": [], **_marks(run)}
@@ -35,6 +37,7 @@ def series_of(run: Run) -> dict[str, Any]:
         "success": [1 - bad / all_ if all_ else None for all_, bad in zip(ended, failed, strict=True)],
         **_latency(axis, run.traffic),
         "baseline": _baseline(run),
+        "limits": {"success": _limit(run.checks, "success_share"), "latency": _limit(run.checks, "p99_ms")},
         "drain": _drain(axis, run),
         **_marks(run),
     }
@@ -77,6 +80,19 @@ def _baseline(run: Run) -> dict[str, float | None]:
         "p50": latency.quantile(0.5) if latency.count else None,
         "p99": latency.quantile(0.99) if latency.count else None,
     }
+
+
+def _limit(checks: Iterable[Check], metric: str) -> dict[str, Any] | None:
+    """What the curve must keep: of the check of that number, of all requests rather than of one kind of them."""
+    for check in sorted((each for each in checks if each.metric == metric), key=lambda each: each.kind):
+        baseline = check.baseline if isinstance(check.baseline, int | float) else None
+        try:
+            value = Tolerance.parse(check.tolerance).limit(baseline)
+        except ValueError:  # words of somebody's own
+            continue
+        if value is not None:
+            return {"check": check.name, "text": check.tolerance, "value": value}
+    return None
 
 
 def _drain(axis: Axis, run: Run) -> dict[str, Any] | None:

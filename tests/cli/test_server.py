@@ -17,7 +17,7 @@ from simian.cli.globals import with_server
 from simian.cli.look import topology_told
 from simian.cli.main import HERE_ONLY
 from simian.cli.monkeys import described
-from simian.cli.serve_answers import _monkey_told
+from simian.cli.serve_known import monkey_told
 from simian.cli.server import Server, Token
 from simian.cli.server_monkeys import monkeys_of
 from simian.errors import UsageError
@@ -179,7 +179,7 @@ def test_monkeys_there_are_commands_with_their_options(there: Call, web: Web) ->
 
 def test_a_monkey_is_described_from_there_as_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
     found = find_monkeys().monkeys
-    told = {"monkeys": [json.loads(json.dumps(_monkey_told(monkey))) for monkey in found.values()], "broken": []}
+    told = {"monkeys": [json.loads(json.dumps(monkey_told(monkey))) for monkey in found.values()], "broken": []}
     server = Server("http://127.0.0.1:9")
     monkeypatch.setattr(server, "get", lambda tail: told)
     again = monkeys_of(server).monkeys

@@ -61,6 +61,17 @@ def test_pages_on_postgresql_have_no_gap(address: str) -> None:
         assert history.get("B")["run"] == "B"
 
 
+def test_the_last_runs_of_each_are_found_in_postgresql(address: str) -> None:
+    with open_history(address) as history:
+        for number, verdict in enumerate(("held", "broken", "unknown", "held")):
+            whose = {"monkey": "chaos", "experiment": "a store is lost", "verdict": verdict}
+            history.store({"run": f"r{number}", "started": records.moment(number), **whose})
+        for of, name in (("monkey", "chaos"), ("experiment", "a store is lost")):
+            found = history.lately(of, [name, "never run"], 3)  # type: ignore[arg-type]
+            assert [run["run"] for run in found[name]] == ["r3", "r2", "r1"]
+            assert found["never run"] == []
+
+
 def test_a_postgresql_database_of_something_else_is_left_alone(address: str) -> None:
     import psycopg
 

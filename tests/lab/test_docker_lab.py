@@ -224,7 +224,7 @@ def test_every_byte_in_a_region_is_for_one_of_its_own_nodes_and_those_for_the_ot
     assert counts["within"] > 0
 
 
-@pytest.mark.parametrize("monkey", MONKEYS if FULL else ["split-brain"])
+@pytest.mark.parametrize("monkey", MONKEYS if FULL else ["latency"])
 def test_a_monkey_holds_and_the_world_is_as_before(lab: DockerLab, monkey: str) -> None:
     before = lab.world()
     record = lab.simian(monkey, *MONKEYS[monkey], "--for", "16s", "--seed", "1")

@@ -1,7 +1,7 @@
 """The healthy lab is never accused, on whatever machine: *unknown* is honest there, *broken* is wrong.
 
 ``SIMIAN_SEEDS`` is how many times each monkey looks at the lab of stand-ins, and a tenth of it at the one with real
-parts; in short, one that meets every part looks once at the latter.
+parts; in short, one that meets every part looks once at the former.
 """
 
 import os
@@ -43,7 +43,7 @@ def _look(lab: WholeLab, line: str, parts: str) -> None:
 @pytest.mark.lab
 @pytest.mark.timeout(900 * max(SEEDS, DOUBTS))
 @pytest.mark.parametrize("line", LINES if SEEDS > 1 else LINES[:1])
-@pytest.mark.parametrize("parts", ["stand-ins", "real"] if SEEDS > 1 else ["real"])
+@pytest.mark.parametrize("parts", ["stand-ins", "real"] if SEEDS > 1 else ["stand-ins"])
 def test_every_monkey_finds_nothing(whole_lab: WholeLab, request: pytest.FixtureRequest, parts: str, line: str) -> None:
     whole_lab.up(*(["--real", request.getfixturevalue("real")] if parts == "real" else []))
     _look(whole_lab, line, parts)

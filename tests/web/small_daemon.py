@@ -53,12 +53,13 @@ def topology() -> Answer:
     return {"regions": regions, "elsewhere": [], "links": links, "hash": "5f0cbb6f2c1e9a41"}
 
 
-def option(name: str, kind: str, default: Any, text: str) -> Answer:
-    return {"name": name, "type": kind, "default": default, "required": False, "help": text, "text": text}
-
-
 def monkey(name: str, radius: str, text: str, *options: Answer) -> Answer:
     return {"name": name, "radius": radius, "help": text, "text": text, "options": list(options), "origin": "small"}
+
+
+def option(name: str, kind: str, default: Any, text: str, choices: tuple[str, ...] = ()) -> Answer:
+    known = {"name": name, "type": kind, "default": default, "choices": list(choices), "required": False}
+    return {**known, "help": text, "text": text}
 
 
 MONKEYS = [
@@ -70,17 +71,24 @@ MONKEYS = [
         option("count", "int", 1, "How many."),
         option("node", "list[str]", [], "These."),
         option("hard", "bool", False, "At once."),
-        option("how", "Optional[Literal['kill', 'stop']]", None, "In which way."),
+        option("how", "Optional[Literal['kill', 'pause']]", None, "What happens to them.", ("kill", "pause")),
+        option("notice", "bool", True, "Wait until somebody has noticed."),
     ),
-    monkey("gorilla", "zone", "Take a zone down."),
+    monkey(
+        "gorilla",
+        "zone",
+        "Take a zone down.",
+        option("zone", "str | None", None, "The zone; else the die chooses."),
+    ),
     monkey(MARKUP, "node", f"A monkey of {MARKUP}."),
 ]
 EXPERIMENTS = [
     {
-        "name": "members survive a lost node",
+        "name": "members-survive-a-lost-node",
+        "title": "members survive a lost node",
         "hypothesis": "When a members node dies, members keep starting streams.",
         "monkey": "chaos",
-        "radius": "node",
+        "radius": None,
         "tags": ["members", "weekly"],
         "text": "experiment: members survive a lost node\nmonkey: chaos\n",
         "document": {"experiment": "members survive a lost node", "monkey": "chaos"},

@@ -12,6 +12,7 @@ import pytest
 
 from simian.cli.context import System
 from simian.cli.serve_answers import Answers
+from simian.cli.serve_known import experiments_told, monkey_told
 from simian.cli.serve_runs import Runs
 from simian.daemon.desk import Desk
 from simian.daemon.keeper import Keeper
@@ -19,6 +20,7 @@ from simian.daemon.news import News
 from simian.daemon.owner import Daemon as Owner
 from simian.errors import Refused, UsageError
 from simian.history import open_schedules
+from simian.monkey import find_monkeys
 from simian.report.model import read
 from simian.web.daemon import Daemon, Event
 from simian.web.hub import Going, Hub, moment
@@ -122,9 +124,28 @@ def test_its_monkeys_and_experiments_have_what_their_pages_show(daemon: Daemon) 
     for monkey in monkeys.values():
         assert isinstance(monkey["text"], str)
         assert monkey["radius"] in ("node", "zone", "region", "system")
-        assert all({"name", "type", "default", "text"} <= set(option) for option in monkey["options"])
+        assert all({"name", "type", "default", "choices", "text"} <= set(option) for option in monkey["options"])
     for experiment in ask(daemon, "experiments"):
-        assert {"name", "hypothesis", "monkey", "radius", "tags", "text"} <= set(experiment)
+        assert {"name", "title", "hypothesis", "monkey", "radius", "tags", "text"} <= set(experiment)
+
+
+def test_an_experiment_is_titled_as_its_runs_are_and_those_of_schedules_are_told_of(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("experiment: mine holds\nmonkey: chaos\n")
+    found = {one["name"]: one for one in experiments_told([str(file), str(file), str(tmp_path / "gone.yaml")], ())}
+    assert found["members-survive-a-lost-store-node"]["title"] == "members survive a lost store node"
+    assert (found[str(file)]["title"], found[str(file)]["monkey"]) == ("mine holds", "chaos")
+    assert "cannot be read" in found[str(tmp_path / "gone.yaml")]["hypothesis"]
+
+
+def test_an_option_says_what_it_may_be() -> None:
+    told = {
+        name: {option["name"]: option["choices"] for option in monkey_told(monkey)["options"]}
+        for name, monkey in find_monkeys().monkeys.items()
+    }
+    assert told["chaos"]["how"] == ["kill", "crash", "stop", "pause"]
+    assert told["latency"]["side"] == ["client", "server"]
+    assert (told["chaos"]["node"], told["kong"]["hard"]) == ([], [])
 
 
 def test_a_plan_says_what_would_be_hit_and_a_wrong_one_what_is_wrong(daemon: Daemon) -> None:

@@ -50,9 +50,13 @@ def kong_tuesdays(web: Web) -> Iterator[None]:
 
 
 def opened(browser: Browser, web: Web, **more: Any) -> tuple[BrowserContext, list[str]]:
+    return window(browser, web.url, **more)
+
+
+def window(browser: Browser, url: str, **more: Any) -> tuple[BrowserContext, list[str]]:
     """A window, and what goes wrong in it."""
     wrong: list[str] = []
-    context = browser.new_context(base_url=web.url, **more)
+    context = browser.new_context(base_url=url, **more)
     context.set_default_timeout(PATIENCE_MS)
     context.on("weberror", lambda error: wrong.append(str(error.error)))
     context.on("console", lambda message: wrong.append(message.text) if _counts(message) else None)
@@ -201,11 +205,18 @@ def test_a_schedule_is_added_seen_in_the_calendar_paused_run_and_removed(web: We
     page = operator
     page.get_by_role("link", name="Schedules").click()
     page.get_by_label("Name").fill("chaos-daily")
+    page.get_by_label("What").select_option(label="gorilla")
+    expect(page.get_by_label("zone", exact=True)).to_be_visible()
+    page.get_by_label("zone", exact=True).fill("east-a")
     page.get_by_label("What").select_option(label="chaos")
+    expect(page.get_by_label("zone", exact=True)).to_be_hidden()
+    page.get_by_label("service").fill("members")
+    page.get_by_label("how").select_option("pause")
     page.get_by_label("When").fill("0 10 * * *")
     page.get_by_role("button", name="Add").click()
     page.wait_for_url("**/schedules/chaos-daily")
     expect(page.get_by_text("cron 0 10 * * *")).to_be_visible()
+    expect(page.get_by_text("chaos service=members how=pause")).to_be_visible()
     assert [each["do"] for each in web.daemon.asked if each["do"] == "schedules-changed"]
     page.goto("/schedules")
     expect(page.locator(".calendar").get_by_text("10:00 chaos-daily").first).to_be_visible()
@@ -259,12 +270,14 @@ PATHS = [
     "/runs/st0ckdelay",
     "/runs/k7f3m2qa9d/log",
     "/experiments",
-    "/experiments/members survive a lost node",
+    "/experiments/members-survive-a-lost-node",
     "/monkeys",
     "/monkeys/chaos",
     "/plan?monkey=chaos&seed=7",
     "/login",
     "/schedules",
+    "/schedules?what=monkey:chaos",
+    "/traffic",
     "/schedules/kong-tuesdays",
     "/audit",
     "/compare?a=k7f3m2qa9d&b=p2x9c4w1ts",
@@ -310,4 +323,14 @@ def test_without_a_script_pages_say_the_same_and_forms_work(browser: Browser, we
     expect(page.get_by_role("heading", name="Halted: by hand")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
     expect(page.get_by_role("heading", name="Halted")).to_have_count(0)
+    page.goto("/schedules")
+    page.get_by_label("Name").fill("zone-daily")
+    page.get_by_label("What").select_option(label="gorilla")
+    page.get_by_label("When").fill("0 10 * * *")
+    page.get_by_text("Options of gorilla").first.click()
+    page.get_by_label("zone", exact=True).fill("west-b")
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_text("gorilla zone=west-b")).to_be_visible()
+    page.get_by_role("button", name="Remove zone-daily").click()
+    page.wait_for_url("**/schedules")
     context.close()

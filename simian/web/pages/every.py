@@ -12,6 +12,7 @@ def pages(tools: Tools) -> list[BaseRoute]:
     return [
         page(tools, "/", now.show),
         page(tools, "/now", now.part),
+        page(tools, "/traffic", now.traffic),
         page(tools, "/halt", now.halt, changes="operator"),
         page(tools, "/resume", now.resume, changes="operator"),
         page(tools, "/plan", known.plan),
@@ -29,7 +30,7 @@ def pages(tools: Tools) -> list[BaseRoute]:
         page(tools, "/schedules/{name}/{what}", planned.change, changes="operator"),
         page(tools, "/audit", planned.audit, sees="operator"),
         page(tools, "/experiments", known.experiments),
-        page(tools, "/experiments/{name}", known.experiment),
+        page(tools, "/experiments/{name:path}", known.experiment),
         page(tools, "/monkeys", known.monkeys),
         page(tools, "/monkeys/{name}", known.monkey),
         *sign.routes(tools),

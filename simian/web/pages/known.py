@@ -2,14 +2,16 @@
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from starlette.responses import Response
 
 from simian.errors import UsageError
+from simian.history.lately import Of
 from simian.web.failures import Missing
 from simian.web.pages.frame import Page, goto
+from simian.web.pages.options import given_options, number_of, proposed
 from simian.web.shapes import RunAsked, checked
 from simian.web.tools import Tools
 
@@ -20,31 +22,49 @@ Known = Mapping[str, Any]
 
 
 async def experiments(page: Page) -> Response:
-    """All of them."""
-    return page.show("experiments.html", experiments=await page.tools.seen("experiments"))
+    """All of them, with their last verdicts."""
+    found = [await _reaching(page.tools, each) for each in await page.tools.seen("experiments")]
+    lately = await _lately(page.tools, "experiment", [title_of(each) for each in found], 5)
+    return page.show("experiments.html", experiments=found, lately=lately)
 
 
 async def experiment(page: Page) -> Response:
     """One, with its file's text."""
     found = _named("experiment", page.path["name"], await page.tools.seen("experiments"))
-    return page.show("experiment.html", one=found)
+    title = title_of(found)
+    lately = await _lately(page.tools, "experiment", [title], LATELY)
+    return page.show("experiment.html", one=await _reaching(page.tools, found), lately=lately[title])
+
+
+def title_of(experiment: Known) -> str:
+    """What records of its runs call it."""
+    return str(experiment.get("title") or experiment["name"])
+
+
+async def _reaching(tools: Tools, experiment: Known) -> Known:
+    """With how far it may reach: it says so itself, or its monkey does."""
+    radii = {each["name"]: each["radius"] for each in await tools.seen("monkeys")}
+    reach = experiment.get("radius") or radii.get(experiment.get("monkey"))
+    return {**experiment, "title": title_of(experiment), "reach": reach}
 
 
 async def monkeys(page: Page) -> Response:
     """All of them, with their last verdicts."""
     found = await page.tools.seen("monkeys")
-    lately = {str(monkey["name"]): await _lately(page.tools, str(monkey["name"]), 5) for monkey in found}
+    lately = await _lately(page.tools, "monkey", [str(monkey["name"]) for monkey in found], 5)
     return page.show("monkeys.html", monkeys=found, lately=lately)
 
 
 async def monkey(page: Page) -> Response:
     """One, with a form of its options."""
     found = _named("monkey", page.path["name"], await page.tools.seen("monkeys"))
-    return page.show("monkey.html", one=found, lately=await _lately(page.tools, found["name"], LATELY))
+    name = str(found["name"])
+    lately = await _lately(page.tools, "monkey", [name], LATELY)
+    return page.show("monkey.html", one=found, lately=lately[name], proposed=await proposed(page.tools))
 
 
-async def _lately(tools: Tools, name: str, number: int) -> list[dict[str, Any]]:
-    return (await tools.books.look(lambda history: history.page(monkey=name, limit=number))).rows
+async def _lately(tools: Tools, of: Of, names: Sequence[str], number: int) -> dict[str, list[dict[str, Any]]]:
+    return await tools.books.look(lambda history: history.lately(of, names, number))
 
 
 def _named(kind: str, name: str, found: Iterable[Known]) -> Known:
@@ -98,36 +118,15 @@ async def _asked(tools: Tools, given: Mapping[str, str]) -> dict[str, Any]:
     asked: dict[str, Any] = {key: given[key].strip() for key in ("monkey", "experiment", "note") if key in given}
     problems: list[str] = []
     if "seed" in given:
-        asked["seed"] = _number(given["seed"], "seed", int, problems)
+        asked["seed"] = number_of(given["seed"], "seed", int, problems)
     if "for_s" in given:
-        asked["for_s"] = _number(given["for_s"], "for", float, problems)
+        asked["for_s"] = number_of(given["for_s"], "for", float, problems)
     if given.get("leashed") == "on":
         asked["leashed"] = True
     if "monkey" in asked:
         found = _named("monkey", asked["monkey"], await tools.seen("monkeys"))
-        types = {str(option["name"]): str(option.get("type") or "") for option in found["options"]}
-        texts = {key.removeprefix(PREFIX): text for key, text in given.items() if key.startswith(PREFIX)}
-        asked["options"] = {name: _value(text, types.get(name, ""), name, problems) for name, text in texts.items()}
+        asked["options"] = given_options(found["options"], given, PREFIX, problems)
     if problems:
         raise UsageError(problems)
     checked(RunAsked, asked)
     return asked
-
-
-def _value(text: str, kind: str, name: str, problems: list[str]) -> Any:
-    """A list is written with commas; a switch is on."""
-    if "list" in kind.lower():
-        return [part.strip() for part in text.split(",") if part.strip()]
-    if kind.startswith("bool"):
-        return text == "on"
-    if kind.startswith("int"):
-        return _number(text, name, int, problems)
-    return _number(text, name, float, problems) if kind.startswith("float") else text
-
-
-def _number(text: str, name: str, kind: type[int] | type[float], problems: list[str]) -> float | int | None:
-    try:
-        return kind(text)
-    except ValueError:
-        problems.append(f"{name}: {text[:40]!r} is no number")
-        return None

@@ -6,6 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from simian.errors import SimianError, UsageError
+from simian.traffic import told_shares
 from simian.web.hub import Going
 from simian.web.map import map_of
 from simian.web.pages.frame import Page, goto
@@ -39,6 +40,19 @@ async def _seen(tools: Tools) -> dict[str, Any]:
 def _alive(run: Mapping[str, Any]) -> bool:
     """A run whose process is gone is none that goes on, whatever it has left."""
     return bool(run.get("state", "alive") == "alive")
+
+
+async def traffic(page: Page) -> Response:
+    """Where users are sent, and where they arrive; where that cannot be seen, why."""
+    try:
+        seen = await page.tools.seen("traffic")
+    except SimianError as error:
+        return page.show("traffic.html", away=str(error), regions={})
+    sent = {str(home): told_shares(shares) for home, shares in seen["homes"].items()}
+    blank = {"weight": None, "seen_by_dns": None, "seen_by_users": None}
+    names = sorted({*sent, *seen["regions"]})
+    regions = {name: {**blank, **seen["regions"].get(name, {}), "sent": sent.get(name, "")} for name in names}
+    return page.show("traffic.html", away="", regions=regions)
 
 
 async def halt(page: Page) -> Response:

@@ -7,16 +7,20 @@ from typing import Any
 from starlette.responses import Response
 
 from simian.errors import Refused, UsageError
+from simian.history.lately import Of
 from simian.report.compare import compare as compare_runs
 from simian.report.compared import compared
-from simian.report.model import read
+from simian.report.model import Run, read
 from simian.report.story import again, story
+from simian.report.words import epoch_s
 from simian.web.failures import Missing
 from simian.web.hub import Going
 from simian.web.pages.frame import Page, goto
 from simian.web.runs import is_name, record_of, running
+from simian.web.tools import Tools
 
 RUNNING = "running"
+OTHERS = 20
 
 
 async def show(page: Page) -> Response:
@@ -42,7 +46,22 @@ async def _told(page: Page) -> dict[str, Any]:
     going = page.tools.hub.runs.get(run.run) or Going()
     phase = run.phases[-1].name if run.phases else going.phase
     is_going = run.outcome == RUNNING
-    return {"run": run, "story": told, "going": going, "is_going": is_going, "phase": phase, "again": again(run)}
+    others = [] if is_going else await _others(page.tools, run)
+    values = {"run": run, "story": told, "going": going, "is_going": is_going, "phase": phase, "again": again(run)}
+    return {**values, "others": others, "before": next((each for each in others if each["older"]), None)}
+
+
+async def _others(tools: Tools, run: Run) -> list[dict[str, Any]]:
+    """The last runs of the same, newest first, to compare with; ``older``: before this one."""
+    of: Of = "experiment" if run.experiment else "monkey"
+    name = run.experiment or run.monkey
+    if not name:
+        return []
+    found = await tools.books.look(lambda history: history.lately(of, [name], OTHERS))
+    started = run.started or 0.0
+    return [
+        {**each, "older": (epoch_s(each["started"]) or 0.0) < started} for each in found[name] if each["run"] != run.run
+    ]
 
 
 async def abort(page: Page) -> Response:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.responses import Response
@@ -12,6 +12,7 @@ from simian.schedule.when import moment_of, text_of, zone_named
 from simian.web import schedules
 from simian.web.failures import Missing
 from simian.web.pages.frame import Page, goto
+from simian.web.pages.options import given_options, proposed
 from simian.web.planned import DAY_S, WEEKS, previewed, weeks, with_next
 from simian.web.shapes import ScheduleAsked, checked
 
@@ -36,13 +37,13 @@ async def show(page: Page) -> Response:
 
 
 async def _to_choose(page: Page) -> dict[str, Any]:
-    """Monkeys and experiments; none where the daemon is away."""
+    """Monkeys with their options, and experiments; none where the daemon is away."""
+    chosen = {"chosen": page.query.get("what", ""), "monkeys": [], "experiments": [], "proposed": {}}
     try:
-        return {
-            kind: [str(each["name"]) for each in await page.tools.seen(kind)] for kind in ("monkeys", "experiments")
-        }
+        seen = {kind: await page.tools.seen(kind) for kind in ("monkeys", "experiments")}
+        return {**chosen, **seen, "proposed": await proposed(page.tools)}
     except SimianError:
-        return {"monkeys": [], "experiments": []}
+        return chosen
 
 
 async def one(page: Page) -> Response:
@@ -58,6 +59,8 @@ async def one(page: Page) -> Response:
 async def add(page: Page) -> Response:
     """What was written in the form."""
     asked = _asked(page.form, str((page.tools.settings.calendar or {}).get("zone") or "UTC"))
+    if "monkey" in asked:
+        asked["options"] = _options(page.form, asked["monkey"], await page.tools.seen("monkeys"))
     checked(ScheduleAsked, asked)
     row = await schedules.add(page.tools, page.visitor, asked)
     return goto(f"/schedules/{row['name']}", page.request)
@@ -99,6 +102,21 @@ def _asked(form: Mapping[str, str], zone: str) -> dict[str, Any]:
         asked["for_s"] = _number(form["for_s"], "for")
     asked["when"] = _when(form.get("kind", ""), form.get("when", "").strip(), asked["zone"])
     return asked
+
+
+def _options(form: Mapping[str, str], chosen: str, monkeys: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of the monkey that was chosen. Without a script a form has those of all: one that is another's is a mistake."""
+    problems: list[str] = []
+    given = {
+        str(monkey["name"]): given_options(monkey["options"], form, f"option.{monkey['name']}.", problems)
+        for monkey in monkeys
+    }
+    for name, options in given.items():
+        if options and name != chosen:
+            problems.append(f"{', '.join(options)}: of {name}, and {chosen} was chosen; clear it, or choose {name}")
+    if problems:
+        raise UsageError(problems)
+    return given.get(chosen, {})
 
 
 def _when(kind: str, text: str, zone: str) -> dict[str, Any]:

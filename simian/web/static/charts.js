@@ -48,6 +48,10 @@ window.simian = (() => {
     };
   }
 
+  /* A scale on which ten times as much is as far up everywhere: 4 ms and the 1 s that is allowed fit on it. */
+  const tens = (to, value) => 10 ** to(Math.log10(value));
+  const TENS = { distr: 3, range: (plot, low, high) => [tens(Math.floor, Math.max(low || 1, 0.01)), tens(Math.ceil, (high || 10) * 1.01)] };
+
   function options(box, lines, more = {}) {
     const axis = { stroke: colour("--faint"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { stroke: colour("--grid"), width: 1 } };
     return {
@@ -55,7 +59,7 @@ window.simian = (() => {
       height: box.classList.contains("low") ? 160 : 220,
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "UTC"),
       cursor: { drag: { x: true, y: false } },
-      scales: { x: { time: true }, y: { range: more.range || ((plot, low, high) => [0, (high || 1) * 1.15]) } },
+      scales: { x: { time: true }, y: more.tens ? TENS : { range: more.range || ((plot, low, high) => [0, (high || 1) * 1.15]) } },
       axes: [{ ...axis, values: (plot, ticks) => ticks.map(clock) }, { ...axis, size: 66, values: more.values }],
       series: [{ label: "at", value: (plot, at) => (at == null ? "-" : clock(at)) }, ...lines],
       bands: more.bands,
@@ -68,6 +72,14 @@ window.simian = (() => {
   const percent = (plot, value) => (value == null ? "-" : `${(value * 100).toFixed(2)} %`);
   const number = (plot, value) => (value == null ? "-" : value.toFixed(1));
 
+  /* What was usual before the first blow, and what must be kept, as level lines. */
+  function beside(curves, at, baseline, limit, value) {
+    if (baseline != null) curves.push([line("baseline", colour("--faint"), { dash: [6, 4], width: 1, value }), flat(at, baseline)]);
+    if (limit) curves.push([line(`must be ${limit.text}`, colour("--bad"), { dash: [2, 3], width: 1.5, value }), flat(at, limit.value)]);
+  }
+  const plotted = (box, at, curves, more) =>
+    new uPlot(options(box, curves.map(([look]) => look), more), [at, ...curves.map(([, numbers]) => numbers)], box);
+
   const drawings = {
     served(box, series, plugins) {
       const regions = Object.keys(series.served);
@@ -76,30 +88,18 @@ window.simian = (() => {
       return new uPlot(options(box, [...lines, line("failed", colour("--bad"), { value: number, dash: [4, 3] })], { plugins }), data, box);
     },
     success(box, series, plugins) {
-      const tolerance = (series.tolerances || []).map((each) => /^>=\s*([\d.]+)\s*%/.exec(each.tolerance)).find(Boolean);
-      const lines = [line("answered", COLOURS[2], { value: percent })], data = [series.at, series.success];
-      if (series.baseline.success != null) {
-        lines.push(line("baseline", colour("--faint"), { dash: [6, 4], width: 1, value: percent }));
-        data.push(flat(series.at, series.baseline.success));
-      }
-      if (tolerance) {
-        lines.push(line("at least", colour("--bad"), { dash: [2, 3], width: 1, value: percent }));
-        data.push(flat(series.at, Number(tolerance[1]) / 100));
-      }
+      const curves = [[line("answered", COLOURS[2], { value: percent }), series.success]];
+      beside(curves, series.at, series.baseline.success, series.limits.success, percent);
       const range = (plot, low, high) => [Math.min(low ?? 1, 0.98) - 0.01, 1.005];
       const values = (plot, ticks) => ticks.map((tick) => `${(tick * 100).toFixed(1)} %`);
-      return new uPlot(options(box, lines, { range, values, plugins }), data, box);
+      return plotted(box, series.at, curves, { range, values, plugins });
     },
     latency(box, series, plugins) {
       const ms = (plot, value) => (value == null ? "-" : `${value.toFixed(1)} ms`);
-      const lines = [line("slowest 1 %", COLOURS[1], { value: ms }), line("median", COLOURS[0], { value: ms })];
-      const data = [series.at, series.p99, series.p50];
-      if (series.baseline.p99 != null) {
-        lines.push(line("slowest 1 % before", colour("--faint"), { dash: [6, 4], width: 1, value: ms }));
-        data.push(flat(series.at, series.baseline.p99));
-      }
-      const values = (plot, ticks) => ticks.map((tick) => `${tick} ms`);
-      return new uPlot(options(box, lines, { bands: [{ series: [1, 2], fill: "#d9822b30" }], values, plugins }), data, box);
+      const curves = [[line("slowest 1 %", COLOURS[1], { value: ms }), series.p99], [line("median", COLOURS[0], { value: ms }), series.p50]];
+      beside(curves, series.at, series.baseline.p99, series.limits.latency, ms);
+      const values = (plot, ticks) => ticks.map((tick) => (tick == null ? "" : tick < 1000 ? `${tick} ms` : `${tick / 1000} s`));
+      return plotted(box, series.at, curves, { tens: true, bands: [{ series: [1, 2], fill: "#d9822b30" }], values, plugins });
     },
     drain(box, series, plugins) {
       const names = ["arrived", "redirected", "proxied", "served", "failed"];

@@ -165,7 +165,7 @@ def test_experiments_are_those_there(there: Call) -> None:
     assert [set(one) for one in told] == [{"name", "monkey", "hypothesis"}]
     assert there("experiments", "show", told[0]["name"]).out.startswith("experiment: members survive")
     missing = there("experiments", "show", "nothing")
-    assert (missing.code, "it has: members survive" in missing.err) == (2, True)
+    assert (missing.code, "it has: members-survive-a-lost-node" in missing.err) == (2, True)
 
 
 def test_monkeys_there_are_commands_with_their_options(there: Call, web: Web) -> None:

@@ -291,8 +291,8 @@ def test_a_claim_that_took_the_database_an_hour_is_late_by_its_rule(
     stage.at(NINE - 60)
     settle = stage.store.settle
 
-    def slowly(*given: Any) -> list[Due]:
-        ours = settle(*given)
+    def slowly(*given: Any, **more: Any) -> list[Due]:
+        ours = settle(*given, **more)
         stage.clock.at += HOUR_S
         return ours
 

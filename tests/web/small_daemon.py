@@ -271,7 +271,7 @@ class SmallDaemon:
                 "topology_hash": "5f0cbb6f2c1e9a41",
                 "hash": "90ab6b1fb2d34c77",
             },
-            "experiment": question["experiment"],
+            "experiment": question.get("experiment"),
             "for_s": question.get("for_s") or 30.0,
         }
 

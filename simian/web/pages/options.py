@@ -14,12 +14,16 @@ _ASK_FOR = {"region": "regions", "to": "regions", "zone": "zones", "service": "s
 def given_options(
     options: Iterable[Option], texts: Mapping[str, str], prefix: str, problems: list[str]
 ) -> dict[str, Any]:
-    """Of these options what the form's texts give, by name, as values; what is as it would be anyway is left out."""
+    """Of these options what the form's texts give, by name, as values.
+
+    A box that nobody touched is left out; what was written is not, though it be the monkey's default: that of
+    simian.yaml may be another.
+    """
     found = {}
     for option in options:
         name, text = str(option["name"]), texts.get(f"{prefix}{option['name']}", "").strip()
         value = _value(text, option, problems)
-        if value is not None and value != option.get("default"):
+        if value is not None and not (isinstance(value, bool) and value == option.get("default")):
             found[name] = value
     return found
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from simian_filters.rules import Rules
-from simian_lab import cache
+from simian_lab import cache, members_invalidation
 from simian_lab.cache import Items
 from simian_lab.calls import Callee, Caller
 from simian_lab.http import Pool
@@ -187,7 +187,9 @@ def test_what_was_announced_long_ago_is_thrown_away_only_where_that_is_the_flaw(
     _run(test())
 
 
-def test_a_write_that_was_never_made_is_let_go(kit: Any) -> None:
+def test_a_write_that_was_never_made_is_let_go(kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members_invalidation, "_UNSETTLED_PAUSE_S", 0.0)
+
     async def test() -> None:
         async with _two_members_over_one_cache() as (_, __, caches):
             receives = {}
@@ -199,7 +201,7 @@ def test_a_write_that_was_never_made_is_let_go(kit: Any) -> None:
                     async def let_go(queue: Any = queue) -> bool:
                         return bool(queue.done)
 
-                    await kit.eventually(let_go, 30.0)
+                    await kit.eventually(let_go)
                     receives[sure] = queue.receives
             assert 1 < receives[False] < receives[True]
 

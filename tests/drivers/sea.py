@@ -134,10 +134,10 @@ class Users:
             led, addresses = self._resolve(home)
             url = f"http://{self._rng.choice(addresses)}:{self._port}/order" if addresses else ""
             while url and time.monotonic() < until_s:
-                request = urllib.request.Request(url, headers={"x-home": home, "x-led": led})
+                request = urllib.request.Request(url, headers={"x-lab-home": home, "x-led": led})
                 try:
                     with _OPENER.open(request, timeout=1.0) as answer:
-                        return str(answer.headers["x-region"])
+                        return str(answer.headers["x-lab-region"])
                 except urllib.error.HTTPError as error:
                     url = error.headers["location"] if error.code == 307 else ""
                 except OSError:

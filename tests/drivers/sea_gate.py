@@ -47,20 +47,26 @@ class Gate:
         with self.lock:
             return {"load_rps": sum(at > since for at in self.served_at) / WINDOW_S, "capacity_rps": CAPACITY_RPS}
 
-    def order(self, home: str, led: str) -> tuple[int, dict[str, str]]:
+    def order(self, home: str, led: str | None) -> tuple[int, dict[str, str]]:
         """Status and headers of the answer to an order of a user of this home, whom the DNS led to ``led``."""
         with self.lock:
             self.arrivals[home] += 1
             failover, misrouted = self.settings["failover"], self.settings["misrouted"]
         if home == REGION and misrouted["mode"] == "redirect" and misrouted["own"] and led != REGION:
-            return 307, {"location": f"http://{random.choice(PEERS[led]['gates'])}/order"}
+            there = led or random.choice(sorted({*PEERS} - {REGION}))  # who tells nothing counts as led away
+            return _sent_to(there)
         if home not in (REGION, *failover["regions"]):
-            return 307, {"location": f"http://{random.choice(PEERS[home]['gates'])}/order"}
+            return _sent_to(home)
         for address in random.sample(PEERS[REGION]["webs"], len(PEERS[REGION]["webs"])):
             with suppress(OSError), urllib.request.urlopen(f"http://{address}/cgi-bin/health", timeout=0.5):
                 self.served_at.append(time.monotonic())
-                return 200, {"x-region": REGION}
+                return 200, {"x-lab-region": REGION, "x-lab-way": "direct"}
         return 503, {}
+
+
+def _sent_to(region: str) -> tuple[int, dict[str, str]]:
+    address = random.choice(PEERS[region]["gates"])
+    return 307, {"location": f"http://{address}/order", "x-lab-way": "redirect"}
 
 
 GATE = Gate()
@@ -74,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
         pages = {"/admin/settings": lambda: GATE.settings, "/admin/arrivals": lambda: counts,
                  "/headroom": GATE.load, "/cgi-bin/health": dict}  # fmt: skip
         if self.path == "/order":
-            self._answer(*GATE.order(self.headers["x-home"], self.headers["x-led"]), {})
+            self._answer(*GATE.order(self.headers["x-lab-home"] or REGION, self.headers["x-led"]), {})
         elif self.path.startswith("/admin") and not self._known():
             self._answer(401, {}, {})
         else:

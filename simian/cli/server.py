@@ -18,7 +18,7 @@ from simian.errors import Refused, SimianError, Unreachable, UsageError
 from simian.http_call import Answer, Service, call
 
 API = "/api/v1"
-TOKEN = "SIMIAN_TOKEN"
+TOKEN = "SIMIAN_TOKEN"  # nosec B105 - the name of a variable of the environment
 ANSWER_LIMIT_S = 40.0  # the web process gives up after 30
 WAIT_LIMIT_S = 30.0  # for one that wants to be asked less often
 LONGEST_TOKEN = 4096

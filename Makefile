@@ -28,11 +28,16 @@ lab-docker: $(STAMP)
 images:
 	@PYTHON=$(PYTHON) lab/docker/make-images $(if $(FORCE),--force) $(IMAGES)
 
-# What has a lab, an engine or a load of its own goes one by one; the rest by files, two at a time.
-ALONE := tests/benchmarks tests/crash tests/drivers tests/lab tests/load tests/proof
+# What needs no lab goes by files, two at a time; then labs beside what is on the Docker engine (tests/conftest.py);
+# then, one by one, what looks at loads and times, and the lab in containers.
+LABS := tests/crash tests/proof tests/drivers
+ALONE := tests/benchmarks tests/lab tests/load
+IN_MEMORY := $(addprefix tests/crash/test_,a_second_system_in_memory.py any_sequence.py drivers_that_misbehave.py \
+  every_point_in_memory.py flipped_bits.py the_table.py)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(LABS:%=--ignore=%) $(ALONE:%=--ignore=%) tests $(IN_MEMORY)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(LABS) $(IN_MEMORY:%=--ignore=%)
 	$(BIN)/python -m pytest $(ALONE)
 
 check: $(STAMP)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from simian.attention import Aborted, Attention, Tools
+from simian.drain import Drain
 from simian.errors import LeaseLost
 from simian.fault import Control, Evidence
 from simian.hands import Done
@@ -18,9 +19,6 @@ from simian.topology import Topology
 INJECT_DEADLINE_S = 15.0
 EVIDENCE_DEADLINE_S = 60.0
 LOOK_EVERY_S = 0.5
-DRAIN_WITHIN_S = 30.0
-FEWEST_TRIES = 20  # before anything is said of a share
-LEFTOVER_SHARE = 0.002  # of all tries: fewer are stragglers that no evacuation waits for
 
 
 class Log(FaultLog, Protocol):
@@ -114,7 +112,7 @@ class Injection:
 
     def _settle(self, stage: Stage) -> None:
         if stage.drained:
-            self._drain(stage)
+            Drain(stage, self.tools, self.attention, self.topology).wait()
         if stage.judged or stage.drained:
             self.attention.live(stage.settle_s)
         else:
@@ -128,22 +126,6 @@ class Injection:
         if within_s:
             said = self.steady.noticed()
             self.attention.moment("detected" if said else "unnoticed", detail=said or f"nothing within {within_s:g} s")
-
-    def _drain(self, stage: Stage) -> None:
-        """Wait until nobody arrives in the region any more. Raises ``Aborted``, *broken*, when they go on to."""
-        gateways = [n.name for n in self.topology.candidates(region=stage.drained) if n.visit]
-        until = self.clock.elapsed() + DRAIN_WITHIN_S
-        quiet, before, last = 0, self.attention.exposure.tries(gateways), (0, 0)
-        while quiet < 2:
-            self.attention.live(LOOK_EVERY_S)
-            now = self.attention.exposure.tries(gateways)
-            here, every = now[0] - before[0], now[1] - before[1]
-            if every >= FEWEST_TRIES:
-                before, last = now, (here, every)
-                quiet = quiet + 1 if here <= LEFTOVER_SHARE * every else 0
-            if self.clock.elapsed() >= until and quiet < 2:
-                raise _not_drained(stage.drained, *last)
-        self.attention.moment("drained", region=stage.drained)
 
     def _gate(self, stage: Stage) -> None:
         until = self.clock.elapsed() + self.gate_within_s
@@ -165,13 +147,3 @@ def _not_obeyed(entry: Entry, found: Evidence) -> Aborted:
     return Aborted(
         text, CheckVerdict(f"{called} works", "broken", "in place", None, None, None, 1, found.seen, target, hint)
     )
-
-
-def _not_drained(region: str, here: int, every: int) -> Aborted:
-    text = f"{region} did not drain within {DRAIN_WITHIN_S:g} s"
-    if not every:
-        return Aborted(f"aborted: {text}: nobody saw where users arrive")
-    seen = f"{here} of {every} tries of users still went to {region} {DRAIN_WITHIN_S:g} s after the last shift"
-    hint = "look at devices and resolvers that keep an answer longer than its TTL, and at names that bypass the switch"
-    weakness = CheckVerdict("users leave", "broken", "all of them", None, here / every, None, every, seen, region, hint)
-    return Aborted(f"aborted: {text}", weakness)

@@ -54,6 +54,7 @@ LAYERS: list[set[str]] = [
     },
     {"recover", "verdict", "guardian", "record", "headroom"},
     {"preflight", "attention", "watch", "aftermath"},
+    {"drain"},
     {"inject"},
     {"runner"},
     {"memory", "history", "platforms", "networks", "steering", "requests", "data", "observers", "report", "load"},

@@ -12,6 +12,7 @@ import pytest
 from simian.memory import MemoryWorld
 from simian.monkey import find_monkeys
 from simian.simulation import Simulation
+from simian.steering.memory import MemorySteering
 
 SEEDS = range(max(3, int(os.environ.get("SIMIAN_SEEDS", "0"))))
 FOUND = find_monkeys()
@@ -172,6 +173,32 @@ def test_devices_that_ignore_the_ttl_are_seen_as_a_region_that_does_not_drain(se
     assert (record["outcome"], record["verdict"]) == ("aborted", "broken"), f"seed {seed}: {record['reasons']}"
     weakness = next(one for one in record["weaknesses"] if one["check"] == "users leave")
     assert "tries of users still went to" in weakness["seen"]
+    assert "lights-out" not in stages_of(record)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_where_users_tell_nothing_the_gateways_counts_say_whether_a_region_has_drained(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simian.tally.Exposure.tries", lambda *_: (0, 0))
+    record, _ = lived(seed, "kong")
+    held(record, seed)
+    assert "drained" in [moment["name"] for moment in record["moments"]]
+    sticky, _ = lived(seed, "kong", weaknesses=["sticky-resolver"])
+    assert [one["check"] for one in sticky["weaknesses"]] == ["users leave"], f"seed {seed}"
+    hard, _ = lived(seed, "kong", options={"hard": True})
+    names = [moment["name"] for moment in hard["moments"]]
+    assert ("uncounted" in names, "drained" in names) == (True, False), f"seed {seed}: its gateways are dead"
+
+
+def test_a_gateway_that_counts_nobody_is_no_proof_that_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simian.tally.Exposure.tries", lambda *_: (0, 0))
+    told = MemorySteering.arrivals
+    mute = lambda steering: {name: many for name, many in told(steering).items() if name != "gateway-east-a"}  # noqa: E731
+    monkeypatch.setattr(MemorySteering, "arrivals", mute)
+    record, _ = lived(1, "kong", options={"region": "east"})
+    assert record["outcome"] == "aborted"
+    assert any("nobody saw where users arrive" in reason for reason in record["reasons"]), record["reasons"]
     assert "lights-out" not in stages_of(record)
 
 

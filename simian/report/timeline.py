@@ -11,6 +11,7 @@ from simian.report.words import clock_time, count, grouped, listed, span
 
 _ABOUT = {
     "drained": "nobody arrives in {region} any more",
+    "uncounted": "whether anybody still tried {region} is not known",
     "unnoticed": "nobody saw that something was wrong",
     "eased": "users go home step by step",
     "hold": "all of it in place",

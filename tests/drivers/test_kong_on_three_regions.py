@@ -4,6 +4,8 @@ Gateways, users and the counters they keep are this suite's own; a real PowerDNS
 """
 
 import json
+import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,14 @@ from typing import Any
 import pytest
 
 from ..real_parts import part_missing
-from .commands import Commands
+from .commands import CLEAN, Commands, told
 from .docker_engine import PORT, RealEngine, SmallContainers, real_engine_fixture  # noqa: F401
 from .sea import HOMES, SeaDns, Users
 from .shop import Shop
 
 IMAGE = "python:3.11-slim"
 TOKEN = "t0ken"
+FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1
 PLACES = {
     **{f"north-{zone}": "north" for zone in "abc"},
     **{f"south-{zone}": "south" for zone in "ab"},
@@ -124,3 +127,36 @@ def test_the_head_room_of_the_one_that_was_named_is_looked_at_first(sea: Sea) ->
     assert record["exit"] == 3, (record["reasons"], sea.users.served)
     assert "isle would have to carry" in record["reasons"][0]
     assert (record["faults"], sea.seen()) == ([], before)
+
+
+def dark(sea: Sea, record: Mapping[str, Any]) -> set[str]:
+    """The places of what was killed, by kind and place."""
+    prefix = len(sea.containers.name(""))
+    return {fault["target"][prefix:] for fault in record["faults"] if fault["kind"] == "kill"}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("left", ["south", "isle"] if FULL else ["south"])
+def test_users_leave_and_come_back_and_none_is_failed(sea: Sea, left: str) -> None:
+    before, failed, served = sea.seen(), sea.users.failed.total(), Counter(sea.users.served)
+    record = sea.kong(left, steps="50,0")
+    assert told(record) == CLEAN, record["reasons"]
+    assert all(fault["evidence"]["held"] for fault in record["faults"])
+    assert dark(sea, record) == {f"web-{place}" for place in places(left)}
+    came = Counter(sea.users.served) - served
+    assert all(came[left, other] for other in HOMES if other != left), f"not all others took some of them: {came}"
+    assert sea.users.failed.total() == failed, sea.users.failed
+    assert sea.seen() == before
+
+
+@pytest.mark.timeout(900)
+def test_an_island_that_is_lost_at_once_is_left_for_the_region_that_was_named(sea: Sea) -> None:
+    before, served = sea.seen(), Counter(sea.users.served)
+    record = sea.kong("isle", to="north", hard=True)
+    assert told(record) == CLEAN, record["reasons"]
+    assert dark(sea, record) == {"web-isle", "gate-isle"}
+    assert "uncounted" in [moment["name"] for moment in record["moments"]]  # its only gateway is dead
+    came = Counter(sea.users.served) - served
+    assert came["isle", "north"]
+    assert not came["isle", "south"]
+    assert sea.seen() == before

@@ -17,7 +17,7 @@ from starlette.routing import Route as Path_
 from starlette.staticfiles import StaticFiles
 
 from simian import __version__
-from simian.errors import SimianError
+from simian.errors import SimianError, Unreachable
 from simian.web.access import CSRF_HEADER, require, require_own_form
 from simian.web.api import ROUTES as OF_RUNS
 from simian.web.bodies import json_body
@@ -139,6 +139,9 @@ async def _answered(tools: Tools, route: Route, request: Request) -> Response:
     query = checked(route.query, dict(request.query_params))
     body = checked(route.body, await json_body(request)) if route.body else None
     call = Call(tools, visitor, request, request.path_params, query, body)
-    async with asyncio.timeout(ANSWER_LIMIT_S):
-        answer = await route.handler(call)
+    try:
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            answer = await route.handler(call)
+    except TimeoutError as error:
+        raise Unreachable(f"no answer within {ANSWER_LIMIT_S:g} s; see 'simian status', and ask again") from error
     return answer if isinstance(answer, Response) else JSONResponse(answer, route.status)

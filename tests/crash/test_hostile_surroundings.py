@@ -6,11 +6,10 @@ Each test looks at the world from outside afterwards. Journals that are to be hu
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from copy import copy
 from pathlib import Path
 from random import Random
@@ -21,6 +20,7 @@ from simian_lab import control
 
 from simian.lease import LEASE_S
 
+from ..hurt_files import full, locked, mounted
 from .conftest import OwnLab, kill, until
 from .test_on_the_lab import finish
 
@@ -60,36 +60,8 @@ class Elsewhere:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=2m", "simian", str(place)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
-    try:
+    with mounted(tmp_path / "disk") as place:
         yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-@contextmanager
-def full(journal: Path) -> Iterator[None]:
-    """Not one byte more can be written where the journal is."""
-    filler = journal.parent / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(512))
-    yield
-    filler.unlink()
-
-
-@contextmanager
-def locked(journal: Path) -> Iterator[None]:
-    """Somebody else writes, and does not come to an end."""
-    other = sqlite3.connect(journal, isolation_level=None, timeout=30)
-    other.execute("BEGIN IMMEDIATE")
-    yield
-    other.close()
 
 
 HARMS = [(full, "nobody"), (full, "runner"), (locked, "nobody"), (locked, "runner")]

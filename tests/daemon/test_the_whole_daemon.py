@@ -4,13 +4,12 @@ and each run hit once, as those that were hit tell it.
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ import pytest
 from simian.history import open_schedules
 
 from ..faked_time import FakedTime
+from ..hurt_files import full, locked, mounted
 from ..postgres import Postgres, postgres
 from .whole_daemon import Whole, until
 
@@ -59,8 +59,7 @@ def test_a_postgresql_that_is_away_for_a_while_loses_and_doubles_nothing(start: 
         daemon = whole.daemon()
         whole.schedule("often", EAST_A, every_s=3.0, first_in_s=1.0)
         whole.in_state("often", "ended")
-        server.control("-m", "immediate", "stop")
-        try:
+        with away(server):
             looked = daemon.said("schedules cannot be looked at")
             until(lambda: daemon.asked("status")["runs"] == [], "the run that went on has ended")
             before = whole.nodes.hits(EAST_A)
@@ -68,8 +67,6 @@ def test_a_postgresql_that_is_away_for_a_while_loses_and_doubles_nothing(start: 
             assert daemon.asked("resume")["halted"] is None
             until(lambda: daemon.said("schedules cannot be looked at") > looked + 1, "it has looked in vain")
             assert whole.nodes.hits(EAST_A) == before, "something was started without a claim"
-        finally:
-            server.control("start")
         whole.in_state("often", "ended", more_than=len([one for one in whole.states("often") if one == "ended"]))
         whole.at_rest()
         assert daemon.asked("resume")["halted"] is None
@@ -77,6 +74,16 @@ def test_a_postgresql_that_is_away_for_a_while_loses_and_doubles_nothing(start: 
             assert [note["what"] for note in store.notes()] == ["resume", "resume", "halt"]
         assert daemon.end() == 0
         whole.all_is_told_once()
+
+
+@contextmanager
+def away(server: Postgres) -> Iterator[None]:
+    """It was killed, and is started again in the end."""
+    server.control("-m", "immediate", "stop")
+    try:
+        yield
+    finally:
+        server.control("start")
 
 
 @contextmanager
@@ -121,50 +128,20 @@ def test_what_a_dead_run_left_is_put_back_though_the_database_is_away(start: Sta
         for pid in (row["guardian_pid"], row["pid"]):
             os.kill(pid, signal.SIGKILL)
         daemon.kill()
-        server.control("-m", "immediate", "stop")
-        try:
+        with away(server):
             assert whole.nodes.ask(EAST_A) == "refused"
             daemon.start()
             assert daemon.process is not None
             assert daemon.process.wait(120) != 0
             assert daemon.said("error: history") == 1
-        finally:
-            server.control("start")
         assert whole.nodes.answers(EAST_A)
         assert daemon.runs()[run]["outcome"] == "crashed"
 
 
-@contextmanager
-def locked(place: Path) -> Iterator[None]:
-    """Somebody else writes, and does not come to an end."""
-    with closing(sqlite3.connect(place, isolation_level=None, timeout=30)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-
-
-@contextmanager
-def full(place: Path) -> Iterator[None]:
-    """Not one byte more can be written where the history is."""
-    filler = place.parent / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(512))
-    yield
-    filler.unlink()
-
-
 @pytest.fixture
 def small_disk(folder: Path) -> Iterator[Path]:
-    place = folder / "disk"
-    place.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=2m", "simian", str(place)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
-    try:
+    with mounted(folder / "disk") as place:
         yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.mark.parametrize("harm", [locked, full])

@@ -93,7 +93,7 @@ class Calendar:
                 return f"closed: {day} is {name} in {code}"
         for first, last in self.closed:
             if first <= day <= last:
-                return f"closed: {day} lies in {first}" + (f"..{last}" if last != first else "")
+                return f"closed: {first}" + (f"..{last}" if last != first else "")
         return ""
 
     def open_spans(self, day: date) -> list[Span]:

@@ -1,5 +1,6 @@
 """The system as a map: regions, their zones, the nodes in them, the links between; what is broken by us is marked."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,12 +80,18 @@ def map_of(topology: Seen, faults: Iterable[Seen]) -> Map:
     for fault in faults:
         told = str(fault.get("kind")) + ("" if fault.get("state") == "injected" else f" ({fault.get('state')})")
         ours.setdefault(str(fault.get("target")), []).append(told)
+    ours = {target: _counted(told) for target, told in ours.items()}
     areas = tuple(_area(region, ours) for region in topology.get("regions") or ())
     ways = tuple(_ways(topology, ours))
     known = {spot.name for area in areas for place in area.places for spot in place.spots}
     known |= {area.name for area in areas} | {str(link["name"]) for link in topology.get("links") or ()}
     rest = [f"{told} {target}" for target, all_of in ours.items() if target not in known for told in all_of]
     return Map(areas, ways, tuple(rest))
+
+
+def _counted(told: Sequence[str]) -> list[str]:
+    """Each once: a region that is left in four steps carries four shifts."""
+    return [what if many == 1 else f"{what}, {many} times" for what, many in Counter(told).items()]
 
 
 def _area(region: Seen, ours: Mapping[str, Sequence[str]]) -> Area:

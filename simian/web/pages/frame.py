@@ -142,4 +142,4 @@ def _clock(moment: object) -> str:
 
 def _day(moment: object) -> str:
     at = _epoch(moment)
-    return "-" if at is None else f"{day(at)}, {clock_time(at)[:5]}"
+    return "-" if at is None else f"{day(at)}, {clock_time(at)[:5]} UTC"

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from simian.errors import UsageError
 from simian.history.lately import Of
+from simian.report.figures import fault_name
 from simian.web.failures import Missing
 from simian.web.pages.frame import Page, goto
 from simian.web.pages.options import given_options, number_of, proposed
@@ -91,11 +92,16 @@ def _of_a_plan(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fault(fault: Mapping[str, Any]) -> dict[str, Any]:
-    """Its kind, what it hits, and the rest of what it says."""
+    """What it does to what, and the rest of what it says."""
     aim = next((key for key in ("target", "node", "link", "home", "region") if key in fault), "")
-    left_out = ("kind", "version", "was", "target", aim)
-    more = {key: value for key, value in fault.items() if key not in left_out and value not in (None, "", [], {})}
-    return {"kind": fault.get("kind"), "target": fault.get(aim, ""), "more": more}
+    name = fault_name(str(fault.get("kind")), str(fault.get(aim, "")), fault)
+    left_out = ("kind", "version", "was", "target", "from_shares", "to_shares", "homes", "mode", aim)
+    more = {
+        key.replace("_", " "): ", ".join(map(str, value)) if isinstance(value, list) else value
+        for key, value in fault.items()
+        if key not in left_out and value not in (None, "", [], {}, False)
+    }
+    return {"name": name, "more": more}
 
 
 async def start(page: Page) -> Response:

@@ -1,6 +1,7 @@
 """``simian schedule add MONKEY|EXPERIMENT``: a monkey's own options as on its own command, and when it is to run."""
 
 import inspect
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -167,5 +168,6 @@ def _name(wanted: str | None, what: dict[str, Any], names: set[str]) -> str:
         if not wanted.strip() or len(wanted) > 200 or "\0" in wanted:
             raise UsageError(f"--name {wanted!r:.80} is no name; right would be a few words")
         return wanted
-    base = what.get("monkey") or Path(str(what.get("experiment"))).stem
+    of = what.get("monkey") or Path(str(what.get("experiment"))).stem
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", of)[:40].strip("-._") or "schedule"  # as the API would have it
     return next(name for n in range(1, len(names) + 2) if (name := f"{base}-{n}") not in names)

@@ -14,6 +14,11 @@ from .conftest import Call, Program
 CALENDAR = 'calendar: {zone: Europe/Berlin, hours: "09:00-15:00", days: mon-fri, holidays: DE-BY}\n'
 
 
+def test_a_name_that_is_made_of_an_experiments_is_one_that_the_api_takes(call: Call) -> None:
+    added = call("schedule", "add", "users survive the loss of a region", "--every", "6h", "--json")
+    assert added.document["schedule"]["name"] == "users-survive-the-loss-of-a-region-1", added.err
+
+
 def test_a_schedule_is_added_listed_shown_paused_and_removed(call: Call) -> None:
     added = call("schedule", "add", "chaos", "--service", "store", "--cron", "0 10 * * tue", "--seed", "7", "--json")
     row = added.document["schedule"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path as FilePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
@@ -56,13 +56,14 @@ class UsersPart(Part):
 
 
 class LimitsPart(Part):
-    """What no run may exceed. ``never``: patterns of names that are never hit."""
+    """What no run may exceed. ``never``: patterns of names that are never hit; ``production``: what is marked so."""
 
     radius: Radius | None = None
     at_once: int | None = Field(None, ge=1)
     runs_per_day: int | None = Field(None, ge=0)
     runs_per_week: int | None = Field(None, ge=0)
     never: Annotated[tuple[Name, ...], Many] = ()
+    production: Literal["refused", "allowed"] | None = None  # refused
 
 
 class GuardPart(Part):

@@ -141,6 +141,11 @@ def _unfit(case: Case, fault: Fault) -> list[str]:
             found.append(f"{node.name} is an instrument, never a candidate")
         if not node.enabled:
             found.append(f"{node.name} has not opted in; label it simian.enabled=true")
+        if node.production and case.limits.get("production") != "allowed":
+            found.append(
+                f"{node.name} is marked as production ({node.production}); "
+                "nothing there is hit unless the operator's file says `limits: {production: allowed}`"
+            )
         if node.name == fault.target and node.state != "running":
             found.append(f"{node.name} is {node.state} already; start it, or choose another")
     return found

@@ -25,6 +25,7 @@ class Node:
     ``since`` is the wall-clock start in seconds since the epoch, or ``None`` where unknown.
     ``filters`` says that the service mounts simian's request filter. ``calls``: services that it asks for each of its
     own answers (those of ``ask_behind`` among them), for faults in its calls to one without a filter.
+    ``production``: the mark that says that real users depend on it, such as ``environment=production``.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Node:
     filters: bool = False
     enabled: bool = True
     calls: tuple[str, ...] = ()
+    production: str = ""
 
 
 @dataclass(frozen=True, slots=True)

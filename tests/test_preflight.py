@@ -16,6 +16,7 @@ from simian.journal import Journal
 from simian.memory import MemoryWorld, build_memory_world
 from simian.owner import Owner
 from simian.plan import Plan, reach_of
+from simian.platforms.docker_containers import production_mark
 from simian.preflight import Case, climb, controls, prepared
 from simian.request import RunRequest
 from simian.topology import Topology
@@ -193,6 +194,34 @@ def test_targets_that_are_not_fit(scene: Scene, change: dict[str, Any], said: st
 def test_targets_that_are_never_to_be_hit(scene: Scene, never: list[str], refused: bool) -> None:
     scene.asked = {"limits": {"never": never}}
     assert bool(climb(scene.case)) == refused
+
+
+def test_what_is_marked_as_production_is_refused_unless_the_operators_file_allows_it(scene: Scene) -> None:
+    whole = scene.memory.topology
+    marked = {"store-east-a": "environment=production", "members-east-a": "simian.production=true"}
+    nodes = (replace(node, production=marked.get(node.name, "")) for node in whole.nodes)
+    scene.topology = replace(whole, nodes=tuple(nodes))
+    for fault, node in ((Kill("store-east-a"), "store-east-a"), (Cut(LINK), "members-east-a")):
+        scene.faults = (fault,)
+        scene.asked = {"limits": {"radius": "system"}}
+        assert f"{node} is marked as production ({marked[node]})" in " ".join(climb(scene.case))
+        scene.asked = {"limits": {"radius": "system", "production": "allowed"}}
+        assert climb(scene.case) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "mark"),
+    [
+        ({"simian.production": "true"}, "simian.production=true"),
+        ({"environment": "Production"}, "environment=Production"),
+        ({"env": "prod", "stage": "live"}, "env=prod"),
+        ({"stage": "live"}, "stage=live"),
+        ({"simian.production": "false", "environment": "staging", "name": "prod"}, ""),
+        ({}, ""),
+    ],
+)
+def test_containers_carry_the_marks_that_people_give_them(labels: dict[str, str], mark: str) -> None:
+    assert production_mark(labels) == mark
 
 
 @pytest.mark.parametrize("never", ["members-*--*", "cache-*", "members-east-a"])

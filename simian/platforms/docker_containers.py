@@ -1,7 +1,8 @@
 """The containers of one system: those of a compose project, or those labelled; each as the engine tells it.
 
 Labels: ``simian.enabled`` (``true``: may be hurt), ``simian.region``, ``simian.zone``, ``simian.service``,
-``simian.role`` (``instrument``), ``simian.calls`` (services that it asks for its answers, with commas between),
+``simian.role`` (``instrument``), ``simian.production`` (``true``: refused; labels such as ``environment=production``
+count as well), ``simian.calls`` (services that it asks for its answers, with commas between),
 ``simian.ask``, ``simian.ask_behind``, ``simian.visit`` (addresses; one without a host, ``http://:8000/health``, is
 asked at the container's own).
 """
@@ -18,6 +19,7 @@ from simian.platforms.docker_engine import Engine, engine_from
 from simian.topology import Node, NodeState
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+ENVIRONMENT = ("environment", "env", "stage")  # labels by which people tell their production from the rest
 OURS = "simian.side"  # what we start ourselves: never a node
 _NAME = re.compile("[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _STATES: Mapping[str, NodeState] = {"running": "running", "paused": "paused"}
@@ -96,7 +98,15 @@ class Container:
             calls=tuple(filter(None, labels.get("simian.calls", "").replace(" ", "").split(","))),
             since=moment(self.shape["State"]["StartedAt"]) if self.incarnation else None,
             enabled=labels.get("simian.enabled") == "true",
+            production=production_mark(labels),
         )
+
+
+def production_mark(labels: Mapping[str, str]) -> str:
+    """The first label by which it is production's, as ``key=value``; empty where none says so."""
+    marks = {"simian.production": ("true",), **dict.fromkeys(ENVIRONMENT, ("production", "prod", "live"))}
+    said = (f"{key}={labels[key]}" for key, words in marks.items() if labels.get(key, "").strip().lower() in words)
+    return next(said, "")
 
 
 def _fixed(end: Mapping[str, Any]) -> str:

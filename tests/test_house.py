@@ -4,6 +4,7 @@ import ast
 import hashlib
 import statistics
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,7 @@ BANNED = {
 ALLOWED_NAMES: set[str] = set()  # names that a library or JSON needs
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 

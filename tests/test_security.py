@@ -4,6 +4,7 @@ import ast
 import inspect
 import os
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,14 @@ ENGINE_CALLS = {
 }  # fmt: skip
 
 
+@cache
+def _all_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[Path, Any]]:
     for path in SOURCES:
-        yield from ((path, node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds))
+        yield from ((path, node) for node in _all_of(path) if isinstance(node, kinds))
 
 
 # --- the engine

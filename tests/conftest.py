@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 ON_THE_ENGINE = "drivers"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at it
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]

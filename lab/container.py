@@ -70,7 +70,7 @@ class Told:
         flaw = weakness(self.weakness)
         absent = flaw.absent if flaw else frozenset()
         nobody = {node.name: Process((), held=node.name in absent) for node in layout.nodes}
-        changes = flaw.changes if flaw else HEALTHY_LAB
+        changes = flaw.at(self.rate) if flaw else HEALTHY_LAB
         return Manifest(
             files, layout, self.seed, self.rate, self.token, time.time(), None, nobody, REAL, self.weakness, changes
         )

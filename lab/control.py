@@ -26,7 +26,7 @@ from .manifest import ADDRESS_TAKEN, HEALTHY_LAB, UP, Files, LabError, Manifest
 from .processes import end_all, wait_for_end
 from .readiness import ready
 from .real import PARTS, find_parts
-from .weaknesses import WEAKNESSES, Weakness
+from .weaknesses import USUAL_RATE, WEAKNESSES, Weakness
 from .weaknesses import weakness as find_weakness
 
 __all__ = [
@@ -49,7 +49,7 @@ def up(
     *,
     seed: int = 0,
     number: int | None = None,
-    rate: float = 200.0,
+    rate: float = USUAL_RATE,
     held: frozenset[str] = frozenset(),
     timeout_s: float = 90.0,
     own_addresses: bool | None = None,
@@ -278,7 +278,7 @@ def _first(files: Files, layout: Layout, wish: _Wish) -> Manifest:
         held=wish.held | (flaw.absent if flaw else frozenset()),
         real=wish.real,
         weakness=flaw.name if flaw else "",
-        changes=flaw.changes if flaw else HEALTHY_LAB,
+        changes=flaw.at(wish.rate) if flaw else HEALTHY_LAB,
     )
 
 

@@ -5,16 +5,20 @@ Nodes know options, never the name of a weakness, so nothing but their behaviour
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .manifest import LabError
 from .options import Changes
+
+USUAL_RATE = 200.0  # of the users of a lab of processes
 
 
 @dataclass(frozen=True, slots=True)
 class Weakness:
     """``monkey``: the command line that should find it. ``about``: what is wrong. ``look``: where it can be seen.
 
-    ``changes`` to the options of nodes; ``absent``: nodes that are not started.
+    ``changes`` to the options of nodes, those of work as they are for users who make ``USUAL_RATE`` requests a second;
+    ``absent``: nodes that are not started.
     """
 
     name: str
@@ -23,6 +27,18 @@ class Weakness:
     look: str
     changes: Changes = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
+
+    def at(self, rate: float) -> Changes:
+        """The changes for that many requests a second: what is too little for many is plenty for few."""
+        return {
+            part: {name: _scaled(name, value, rate) for name, value in of.items()} for part, of in self.changes.items()
+        }
+
+
+def _scaled(name: str, value: Any, rate: float) -> Any:
+    if name == "capacity_rps":
+        return value * rate / USUAL_RATE
+    return max(1, round(value * rate / USUAL_RATE)) if name == "workers" else value
 
 
 _ALL = (

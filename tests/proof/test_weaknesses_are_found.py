@@ -16,6 +16,7 @@ FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1
 FEW = ("single-instance", "failover-mode-ignored")
 # Found under load alone: two Java machines beside it leave too little of two cores for the users themselves.
 UNDER_LOAD = ("retry-storm", "unbounded-queue", "no-shedding", "too-little-headroom")
+RATE_IN_CONTAINERS = "20"  # requests a second: two cores carry that calmly
 TRIES = 3  # a busy machine makes for doubt, and doubt is no answer
 WORDS = {  # of those who look at the report, something of this in one hint at least
     "single-instance": "members-east-a",
@@ -81,7 +82,7 @@ def test_it_is_found_in_containers_too(
     whole_lab: WholeLab, lab_engine: str, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", lab_engine)
-    whole_lab.up("--flavour", "docker", "--weakness", name)
+    whole_lab.up("--flavour", "docker", "--rate", RATE_IN_CONTAINERS, "--weakness", name)
     _found(whole_lab, name, "containers")
 
 

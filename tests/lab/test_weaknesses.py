@@ -289,6 +289,13 @@ def test_every_weakness_is_shown_and_names_nodes_and_options_that_there_are() ->
             assert any(name == scope or name.startswith(f"{scope}-") for name in nodes), scope
 
 
+def test_what_is_too_little_for_many_users_is_as_little_for_few() -> None:
+    assert WEAKNESSES["no-shedding"].at(20.0)["members"]["capacity_rps"] == 11.0
+    assert [WEAKNESSES["unbounded-queue"].at(rate)["members"]["workers"] for rate in (200.0, 50.0)] == [2, 1]
+    for one in WEAKNESSES.values():
+        assert one.at(200.0) == one.changes
+
+
 def test_options_go_from_the_service_to_the_node() -> None:
     changes = {
         "store": {"keeps_hints": False},

@@ -29,15 +29,15 @@ images:
 	@PYTHON=$(PYTHON) lab/docker/make-images $(if $(FORCE),--force) $(IMAGES)
 
 # What needs no lab goes by files, two at a time; then labs beside what is on the Docker engine (tests/conftest.py);
-# then, one by one, what looks at loads and times, and the lab in containers.
+# then, one by one, what looks at loads and times, the lab in containers, and a Cassandra beside a lab.
 IN_MEMORY := $(addprefix tests/crash/test_,a_second_system_in_memory.py any_sequence.py drivers_that_misbehave.py \
   every_point_in_memory.py flipped_bits.py the_table.py)
 LABS := tests/drivers tests/proof $(filter-out $(IN_MEMORY),$(wildcard tests/crash/test_*.py))
-ALONE := tests/benchmarks tests/lab tests/load
+ALONE := tests/benchmarks tests/lab tests/load $(wildcard tests/drivers/test_data*.py)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(LABS:%=--ignore=%) $(ALONE:%=--ignore=%)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(LABS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(LABS) $(ALONE:%=--ignore=%)
 	$(BIN)/python -m pytest $(ALONE)
 
 check: $(STAMP)

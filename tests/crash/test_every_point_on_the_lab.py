@@ -29,7 +29,6 @@ EXPERIMENTS = {
 }
 FEW = [
     ("gorilla", "journal.intend:after"),
-    ("gorilla", "platform.kill:after#3"),
     ("gorilla", "journal.mark_undone:before#2"),
     ("latency", "requests.put:after#2"),
     ("split-brain", "network.mend:before#3"),

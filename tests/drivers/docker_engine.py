@@ -24,6 +24,7 @@ from simian.platforms.docker_engine import Engine
 
 from .conftest import PATIENCE_S, part_missing, until
 
+FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1  # else one of each kind
 IMAGE = "simian-small:1"
 PORT = 8000
 OWNER = "simian.tests"  # a label of all that these tests make

@@ -16,7 +16,7 @@ import pytest
 from simian.owner import Owner
 
 from .commands import Commands
-from .docker_engine import real_engine_fixture  # noqa: F401
+from .docker_engine import FULL, real_engine_fixture  # noqa: F401
 from .own_engine import LIMIT_S, OwnEngine, own_engine_fixture  # noqa: F401
 
 Until = Callable[..., Any]
@@ -68,7 +68,7 @@ def in_place(command: "subprocess.Popen[str]", system: System, until: Until, sta
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("how", "status"), [("kill", "exited"), ("pause", "paused")])
+@pytest.mark.parametrize(("how", "status"), [("kill", "exited"), ("pause", "paused")][: 2 if FULL else 1])
 def test_an_engine_that_hangs_amid_a_run_and_goes_on_is_waited_for(
     system: System, until: Until, how: str, status: str
 ) -> None:
@@ -122,7 +122,7 @@ def test_an_engine_that_is_restarted_amid_a_run_is_reached_again_and_all_is_put_
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("how", ["kill", "pause"])
+@pytest.mark.parametrize("how", ["kill", "pause"] if FULL else ["kill"])
 def test_a_target_that_is_made_anew_amid_a_run_is_settled_and_the_new_one_unharmed(
     system: System, until: Until, how: str
 ) -> None:

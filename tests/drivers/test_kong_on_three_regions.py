@@ -4,7 +4,6 @@ Gateways, users and the counters they keep are this suite's own; a real PowerDNS
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,13 +13,12 @@ import pytest
 
 from ..real_parts import part_missing
 from .commands import CLEAN, Commands, told
-from .docker_engine import PORT, RealEngine, SmallContainers, real_engine_fixture  # noqa: F401
+from .docker_engine import FULL, PORT, RealEngine, SmallContainers, real_engine_fixture  # noqa: F401
 from .sea import HOMES, SeaDns, Users
 from .shop import Shop
 
 IMAGE = "python:3.11-slim"
 TOKEN = "t0ken"
-FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1
 PLACES = {
     **{f"north-{zone}": "north" for zone in "abc"},
     **{f"south-{zone}": "south" for zone in "ab"},
@@ -150,6 +148,9 @@ def test_users_leave_and_come_back_and_none_is_failed(sea: Sea, left: str) -> No
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.skipif(
+    not FULL, reason="takes a minute and a half; tests/test_three_regions_in_memory.py has it in memory"
+)
 def test_an_island_that_is_lost_at_once_is_left_for_the_region_that_was_named(sea: Sea) -> None:
     before, served = sea.seen(), Counter(sea.users.served)
     record = sea.kong("isle", to="north", hard=True)

@@ -13,7 +13,7 @@ from ..lab.containers import lab_engine_fixture  # noqa: F401
 from .conftest import Told, WholeLab
 
 FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1
-FEW = ("single-instance", "failover-mode-ignored")
+FEW = ("single-instance",)
 # Found under load alone: two Java machines beside it leave too little of two cores for the users themselves.
 UNDER_LOAD = ("retry-storm", "unbounded-queue", "no-shedding", "too-little-headroom")
 RATE_IN_CONTAINERS = "20"  # requests a second: two cores carry that calmly

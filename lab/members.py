@@ -19,7 +19,7 @@ from .calls import Callee, Caller, nearest_first
 from .http import HttpError, Pool, Request, Response, json_response
 from .members_caches import FRESH_S, Caches, packed
 from .members_invalidation import QUEUE, Announcement, Announcer, Invalidator, Queue
-from .members_store import PATIENT_S, TRY_S, Hastily, HttpStore, InTurn, StoreClient, StoreDown, value_or_default
+from .members_store import PATIENT_S, TRY_S, Fused, Hastily, HttpStore, InTurn, StoreClient, StoreDown, value_or_default
 from .members_warming import Warming
 from .members_work import RETRY_AFTER, Work
 from .node import NodeContext
@@ -225,7 +225,9 @@ def _store_client(context: NodeContext, caller: Caller) -> StoreClient:
         from .members_cassandra import CassandraStore, ring_of
 
         ring = ring_of(context)
-        return CassandraStore(caller, _asking(ring.callees, options), ring, try_s=try_s)
+        careful = options.gives_up and not options.asks_again
+        asking = Fused(ring.callees) if careful else _asking(ring.callees, options)
+        return CassandraStore(caller, asking, ring, try_s=try_s)
     return HttpStore(caller, _asking(nearest_first(_stores(context), context.spec.zone), options), try_s=try_s)
 
 

@@ -40,7 +40,7 @@ except ImportError as missing:
     raise ImportError("Cassandra's driver is not installed; install simian-army[cassandra]") from missing
 
 CONNECT_S = 5.0
-HEARTBEAT_S = (2.0, 5.0)  # how often, and how long an answer may take on a machine that is busy
+HEARTBEAT_S = (5.0, 10.0)  # how often, and how long an answer may take on a machine that is busy
 SCHEMA_S = 40.0
 NOTED_LIMIT = 20_000  # keys of one slot: more than anybody warms
 _PAUSE_S = (0.3, 5.0)  # after a connection that failed: first, longest
@@ -140,7 +140,7 @@ def _cluster(ring: Ring) -> Any:
         port=ring.callees[0].port,
         protocol_version=4,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-        reconnection_policy=ExponentialReconnectionPolicy(0.5, 8.0, max_attempts=None),
+        reconnection_policy=ExponentialReconnectionPolicy(1.0, 8.0, max_attempts=None),
         idle_heartbeat_interval=HEARTBEAT_S[0],
         idle_heartbeat_timeout=HEARTBEAT_S[1],
         connect_timeout=CONNECT_S,
@@ -149,6 +149,9 @@ def _cluster(ring: Ring) -> Any:
         schema_metadata_enabled=False,
         token_metadata_enabled=False,
         monitor_reporting_enabled=False,
+        # A node that comes back forgets no statement; where it does, it says so and is told again, by who asks it.
+        prepare_on_all_hosts=False,
+        reprepare_on_up=False,
     )
 
 

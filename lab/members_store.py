@@ -5,6 +5,7 @@ There are two: our stand-in over HTTP, here, and a real Cassandra (``members_cas
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from .http import HttpError, Malformed, Response
 from .trace import Trace
 
 TRY_S = 0.2
+BLOWN_BY, BLOWN_S = 5, 1.0
 PATIENT_S = 60.0  # of a client that does not give up
 DEEP_TRY_S = 2.0
 T = TypeVar("T")
@@ -99,6 +101,33 @@ class InTurn:
             self._health.good(callee.name)
             return answer
         raise StoreDown(f"no store node of the region could serve; the last: {last}")
+
+
+class Fused(InTurn):
+    """Leaves a store alone that has failed ``BLOWN_BY`` times in a row, for all its nodes: ``BLOWN_S`` long, then one
+    call tries it again, and so on.
+
+    A store that drowns is not helped by calls that each node gets, works on, and answers when nobody waits any more.
+    """
+
+    def __init__(self, callees: Sequence[Callee], clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(callees)
+        self._clock, self._failed, self._closed_until = clock, 0, 0.0
+
+    async def first(self, ask: Ask[T], trace: Trace) -> T:
+        """What the first that serves comes to. Raises StoreDown."""
+        now = self._clock()
+        if self._failed >= BLOWN_BY and now < self._closed_until:
+            raise StoreDown(f"the store is left alone for a while: the last {self._failed} calls failed")
+        self._closed_until = now + BLOWN_S  # of those that come meanwhile, where this one is a trial
+        try:
+            answer = await super().first(ask, trace)
+        except StoreDown:
+            self._failed += 1
+            self._closed_until = self._clock() + BLOWN_S
+            raise
+        self._failed = 0
+        return answer
 
 
 class Hastily(InTurn):

@@ -12,9 +12,13 @@ from simian_filters.rules import Rule, Rules
 from simian_lab.calls import Callee, Caller
 from simian_lab.http import Pool
 from simian_lab.members_store import (
+    BLOWN_BY,
+    BLOWN_S,
     PATIENT_S,
     TRY_S,
+    Declined,
     Found,
+    Fused,
     Hastily,
     HttpStore,
     InTurn,
@@ -50,6 +54,42 @@ class Bench(Protocol):
     async def end_silence(self) -> None:
         """They do again."""
         ...
+
+
+@pytest.mark.timeout(60)
+def test_a_store_that_drowns_is_left_alone_and_tried_again_by_one_call_at_a_time() -> None:
+    now, asked = [0.0], list[str]()
+    callees = [Callee(f"store-{zone}", "store", "127.0.0.1", 1) for zone in "ab"]
+    fused, trace = Fused(callees, lambda: now[0]), Trace(ME)
+    well = [False]
+
+    async def ask(callee: Callee) -> str:
+        asked.append(callee.name)
+        if not well[0]:
+            raise Declined("drowns")
+        return "it serves"
+
+    async def call() -> str:
+        try:
+            return await fused.first(ask, trace)
+        except StoreDown as error:
+            return str(error)
+
+    async def test() -> None:
+        for _ in range(BLOWN_BY):
+            assert "could serve" in await call()
+        assert len(asked) == 2 * BLOWN_BY
+        assert "left alone" in await call()
+        assert len(asked) == 2 * BLOWN_BY, "nobody was asked"
+        now[0] += BLOWN_S
+        assert "could serve" in await call()
+        assert len(asked) == 2 * BLOWN_BY + 2, "one call tried again"
+        assert "left alone" in await call()
+        now[0] += BLOWN_S
+        well[0] = True
+        assert [await call(), await call()] == ["it serves"] * 2
+
+    asyncio.run(test())
 
 
 def _asking(callees: list[Callee], times: int) -> InTurn:

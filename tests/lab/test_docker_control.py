@@ -101,7 +101,7 @@ def test_users_are_served_once_nearly_all_of_the_full_rate_are_answered() -> Non
 @pytest.mark.parametrize(("sent", "ok"), [(10, 9), (9, 9), (0, 0)])
 def test_users_who_are_not_served_in_time_are_told_with_what_to_try(sent: int, ok: int) -> None:
     address, thread = feed({"sent": sent, "rows": [row(sent, ok)]})
-    with pytest.raises(LabError, match=rf"not served.*{15 * ok} were.*--rate 25"):
+    with pytest.raises(LabError, match=rf"not served.*{docker_control._SLICES * ok} were.*--rate 25"):
         docker_control.wait_until_served(address, 50.0, limit_s=0.1)
     thread.join()
 

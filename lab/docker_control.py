@@ -197,6 +197,8 @@ def wait_until_served(feed: str, rate: float, limit_s: float = _SERVED_S) -> Non
                 if enough and seen["ok"] >= seen["ended"] * _ANSWERED:
                     return
                 if time.monotonic() > deadline:
+                    if enough and seen["ok"] >= seen["ended"] * _SENT:
+                        return  # slowly, but they are
                     break
     except OSError as error:
         raise LabError(f"the users' feed at {feed} cannot be read: {error}") from error

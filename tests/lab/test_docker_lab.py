@@ -31,7 +31,7 @@ from .containers import lab_engine_fixture  # noqa: F401
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 FULL = int(os.environ.get("SIMIAN_SEEDS", "1")) > 1
 PATIENCE_S, LISTEN_S = 240.0, 10.0
-RATE = "20"  # requests a second: what is asked here is not whether the machine carries more
+RATE = "25" if FULL else "20"  # requests a second: what is asked here is not whether the machine carries more
 HOLD = "45s"  # at that rate enough requests for tolerances of 99.5 %, and for each node to meet its share of faults
 SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 263, 1, 1  # of <linux/if_packet.h>
 LAYOUT = Layout.compute(flavour="docker")
@@ -39,7 +39,7 @@ MONKEYS = {
     "chaos": ["--service", "store", "--region", "east", "--how", "kill"],
     "split-brain": [],
     "gorilla": ["--zone", "west-b"],
-    "latency": ["--service", "members", "--region", "east", "--error-share", "4%"],
+    "latency": ["--service", "members", "--error-share", "4%"],
     "kong": ["--region", "east"],
 }
 
@@ -225,7 +225,8 @@ def test_every_byte_in_a_region_is_for_one_of_its_own_nodes_and_those_for_the_ot
     assert counts["within"] > 0
 
 
-@pytest.mark.parametrize("monkey", MONKEYS if FULL else ["latency"])
+@pytest.mark.skipif(not FULL, reason="what thirty containers bear on two busy cores is for make prove to tell")
+@pytest.mark.parametrize("monkey", MONKEYS)
 def test_a_monkey_holds_and_the_world_is_as_before(lab: DockerLab, monkey: str) -> None:
     before = lab.world()
     record = lab.simian(monkey, *MONKEYS[monkey], "--for", HOLD, "--seed", "1")

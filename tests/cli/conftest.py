@@ -115,3 +115,8 @@ def call(shop: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     for name in set(sys.modules) - loaded:
         if name.startswith("simian_plugin_"):
             del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def no_engine_of_whoever_runs_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)

@@ -127,7 +127,7 @@ def test_what_is_not_put_back_would_be_noticed(quick: Path, monkeypatch: pytest.
         check(sim.memory, journal, before)
 
     deaths = Deaths(quick, 0, sim.memory, die)
-    live(sim, "gorilla", deaths, file)
+    live(sim, "chaos", deaths, file)
     wrong = [text.partition("#")[0] for text in deaths.wrong]
     assert wrong == ["phase.observe", "phase.recover", "phase.verify", "phase.report"]
 

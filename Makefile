@@ -28,8 +28,8 @@ lab-docker: $(STAMP)
 images:
 	@PYTHON=$(PYTHON) lab/docker/make-images $(if $(FORCE),--force) $(IMAGES)
 
-# What needs no lab goes by files, three at a time, as most of it waits; then labs beside what is on the Docker engine (tests/conftest.py);
-# then, one by one, what looks at loads and times, the lab in containers, and a Cassandra beside a lab.
+# What needs no lab goes by files, three at a time, as most of it waits; then labs beside what is on the Docker engine
+# (tests/conftest.py); then, one by one, what looks at loads and times, the lab in containers, and a Cassandra beside a lab.
 IN_MEMORY := $(addprefix tests/crash/test_,a_second_system_in_memory.py any_sequence.py drivers_that_misbehave.py \
   every_point_in_memory.py flipped_bits.py the_table.py)
 LABS := tests/drivers tests/proof $(filter-out $(IN_MEMORY),$(wildcard tests/crash/test_*.py))

@@ -66,10 +66,10 @@ class Drain:
         return here, every
 
     def _count(self) -> None:
-        """Add what has come since the last time; a gateway that is new, or began anew, is counted from now on."""
+        """Add what has come since the last time."""
         now = self._arrivals()
-        if not self._gateways <= now.keys():
-            self._came = None  # who came to the one that says nothing is not known
+        if any(now.get(gateway, -1) < self._counted.get(gateway, 0) for gateway in self._gateways):
+            self._came = None  # who came to one that says nothing, or has begun anew, is not known
         elif self._came is None:
             self._came = Counter()
         else:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from simian.attention import Aborted, Attention, Tools
-from simian.drain import Drain
+from simian.drain import LOOK_EVERY_S, Drain
 from simian.errors import LeaseLost
 from simian.fault import Control, Evidence
 from simian.hands import Done
@@ -18,7 +18,6 @@ from simian.topology import Topology
 
 INJECT_DEADLINE_S = 15.0
 EVIDENCE_DEADLINE_S = 60.0
-LOOK_EVERY_S = 0.5
 
 
 class Log(FaultLog, Protocol):

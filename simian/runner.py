@@ -12,11 +12,12 @@ from typing import Any
 from simian import preflight, snapshot
 from simian.aftermath import Aftermath
 from simian.attention import Aborted, Attention, Tools
+from simian.drain import LOOK_EVERY_S
 from simian.errors import JournalError, LeaseLost, Refused, SimianError, UsageError
 from simian.fault import Control
 from simian.faults.steering import Shift
 from simian.guards import Guards
-from simian.inject import LOOK_EVERY_S, Injection
+from simian.inject import Injection
 from simian.journal import Entry
 from simian.monkey import Monkey
 from simian.plan import Plan, by_hand, propose

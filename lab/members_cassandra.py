@@ -270,15 +270,24 @@ class CassandraStore:
                 async with asyncio.timeout(max(ends - time.monotonic(), 0.001)):
                     answer = await act(await self._way(callee, ends))
         except TimeoutError:
-            trace.failed(callee.name)
+            self._tell(trace.failed, callee)
             raise TimedOut(f"no answer in {timeout_s:g} s") from None
         except (HttpError, Declined):
-            trace.failed(callee.name)
+            self._tell(trace.failed, callee)
             raise
-        trace.called(callee.name)
+        self._tell(trace.called, callee)
         if status is not None:
             raise StoreDown(f"{callee.name} refused the call: it answered {status}")
         return answer
+
+    def _tell(self, told: Callable[[str], None], callee: Callee) -> None:
+        """Of one call, into its trace. A majority of all regions' replicas is waited for in another one as well.
+
+        In which of its nodes, Cassandra tells nobody: the first is named.
+        """
+        told(callee.name)
+        for name in self._ring.far[:1] if self._ring.everywhere else ():
+            told(name)
 
     async def _way(self, callee: Callee, ends: float) -> "_Way":
         if self._connection is None:

@@ -118,6 +118,7 @@ class Fused(InTurn):
         """What the first that serves comes to. Raises StoreDown."""
         now = self._clock()
         if self._failed >= BLOWN_BY and now < self._closed_until:
+            trace.spared(self.callees[0].name)
             raise StoreDown(f"the store is left alone for a while: the last {self._failed} calls failed")
         self._closed_until = now + BLOWN_S  # of those that come meanwhile, where this one is a trial
         try:

@@ -42,6 +42,10 @@ class Trace:
         """A call that was begun and is not waited for."""
         self._add(callee, "~")
 
+    def spared(self, callee: str) -> None:
+        """A call that was not made, as too many before it failed."""
+        self._add(callee, "^")
+
     def handed_on(self, caller: str, callees: Iterable[str]) -> None:
         """Calls that one who tells no trace of its own begins for this request, and does not wait for."""
         self.hops.extend(f"{caller}>{callee}~" for callee in callees if len(self.hops) < MAX_HOPS)

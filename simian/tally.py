@@ -14,7 +14,8 @@ from simian.tolerance import Tolerance
 from simian.topology import Node, Topology
 
 FEWEST = 30
-ENDINGS = "!~+-"  # of hops: failed, not waited for, a cache had it or had not
+ENDINGS = "!~+-^"  # of hops: failed, not waited for, a cache had it or had not, not called as too many failed before
+SPARED = "^"
 USERS = "users"  # who makes the first hop of each request (docs/wire.md)
 SURE = 7.0  # e**-7: less than one in a thousand that chance alone made it so
 
@@ -38,7 +39,7 @@ class UsersTally:
 
     def take(self, seen: Slice) -> None:
         """Add a slice."""
-        self.calls += sum(seen.hops.values())
+        self.calls += sum(count for hop, count in seen.hops.items() if not hop.endswith(SPARED))
         for row in seen.select(kind=self.metric.kind, home=self.metric.home):
             self._take_row(row)
 
@@ -124,18 +125,21 @@ def _divergence(share: float, allowed: float) -> float:
 
 
 class Hops:
-    """How often each hop was taken, and failed."""
+    """How often each hop was taken, was wanted (one may be spared for those that failed before), and failed."""
 
     def __init__(self) -> None:
         self.taken: Counter[tuple[str, str]] = Counter()
+        self.wanted: Counter[tuple[str, str]] = Counter()
         self.failed: Counter[tuple[str, str]] = Counter()
 
     def take(self, hops: Mapping[str, int]) -> None:
         """Add ``{"gateway-east-a>members-east-b!": 3}``."""
         for text, count in hops.items():
             source, _, target = text.rstrip(ENDINGS).partition(">")
-            self.taken[source, target] += count
-            if text.endswith("!"):
+            self.wanted[source, target] += count
+            if not text.endswith(SPARED):
+                self.taken[source, target] += count
+            if text.endswith(("!", SPARED)):
                 self.failed[source, target] += count
 
     def worst(self) -> tuple[str, str] | None:
@@ -144,13 +148,13 @@ class Hops:
 
     def failed_share(self, *, target: str) -> float:
         """Of the calls to this node; 0.0 when there were none."""
-        taken, failed = (sum(n for hop, n in count.items() if hop[1] == target) for count in (self.taken, self.failed))
-        return failed / taken if taken else 0.0
+        wanted, failed = (sum(n for hop, n in of.items() if hop[1] == target) for of in (self.wanted, self.failed))
+        return failed / wanted if wanted else 0.0
 
     def told(self, most: int = 3) -> str:
         """``gateway-east-a>members-east-a (132 of 140)``, the worst first."""
         worst = self.failed.most_common(most)
-        return ", ".join(f"{hop[0]}>{hop[1]} ({count} of {self.taken[hop]})" for hop, count in worst)
+        return ", ".join(f"{hop[0]}>{hop[1]} ({count} of {self.wanted[hop]})" for hop, count in worst)
 
 
 def nobody_met(called: str) -> str:

@@ -247,6 +247,24 @@ def test_a_node_that_others_of_its_service_cannot_do_without_is_what_to_look_at(
     assert verdict(state).hint.startswith("look at store-east-b when a call to store-east-a fails")
 
 
+def test_calls_spared_by_an_open_breaker_point_at_what_is_behind_it_and_count_as_none() -> None:
+    calls, feed = users({"users": "calls_per_request"}, "<= 1.5 x baseline", "calls"), Feed()
+    state = SteadyState([users(PLAY, ">= 99.9 %"), calls])
+    state.place([Node(f"store-east-{zone}", "store", "east", f"east-{zone}") for zone in "abc"])
+    failed = {"gateway-east-a>members-east-a!": 10, "gateway-east-b>members-east-a!": 10}
+    spared = {"members-east-a>store-east-a!": 4, "members-east-a>store-east-a^": 16}
+    state.enter("baseline")
+    for one in feed.seconds(10, row(20), hops={"gateway-east-a>members-east-a": 20, "members-east-a>store-east-a": 20}):
+        state.take(one)
+    state.enter("during")
+    for one in feed.seconds(20, row(10, 10), hops=failed | spared):
+        state.take(one)
+    play, told = state.verdicts()
+    assert play.hint.startswith("look at members-east-a when a call to store-east-a fails")
+    assert "members-east-a>store-east-a (2000 of 2000)" in play.where
+    assert (told.verdict, told.during) == ("held", pytest.approx(1.2))
+
+
 def test_where_users_are_served_is_a_share_too() -> None:
     feed = Feed()
     check = users({"users": "served_share", "region": "east", "home": "east"}, ">= 95 %", "served at home")

@@ -6,6 +6,7 @@ each way; else some.
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -20,10 +21,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import dns.edns
+import dns.message
+import dns.query
 import pytest
 from simian_lab.addresses import NETWORKS, REGIONS
 from simian_lab.docker_control import Engine
-from simian_lab.layout import Layout
+from simian_lab.layout import HOME_NETWORKS, Layout
 from simian_lab.manifest import PROJECT
 
 from .containers import lab_engine_fixture  # noqa: F401
@@ -94,6 +98,21 @@ class DockerLab:
                 found[f"rules of {node.name}"] = self._rules(node.faults_url)
         shown = self.simian("traffic", "show")["regions"]
         return found | {f"weight of {region}": one["weight"] for region, one in shown.items()}
+
+    def ring(self) -> Counter[str]:
+        """How many stores are in which state, by Cassandra's own tool (``UN``: up, and neither joins nor leaves)."""
+        said = self.inside("store-west-a", "nodetool", "status")
+        return Counter(line.split()[0] for line in said.splitlines() if re.match("[UD][NLJM] ", line))
+
+    def answers(self) -> dict[str, set[str]]:
+        """What DNS tells users of each home, asked as their resolvers ask."""
+        server, found = LAYOUT.node("dns"), {}
+        for home, network in HOME_NETWORKS.items():
+            subnet = dns.edns.ECSOption(network.partition("/")[0], 24)
+            query = dns.message.make_query("api.geo.lab", "A", use_edns=0, options=[subnet])
+            answer = dns.query.udp(query, server.host, timeout=10, port=server.port).answer
+            found[home] = {f"{group.name} {one}" for group in answer for one in group}
+        return found
 
     def _rules(self, url: str) -> list[str]:
         token = next(self.state.glob("lab*/**/token")).read_text().strip()
@@ -235,11 +254,13 @@ def test_a_monkey_holds_and_the_world_is_as_before(lab: DockerLab, monkey: str) 
     assert record["faults"]
     assert all(fault["evidence"]["held"] for fault in record["faults"])
     lab.is_as(before)
+    if monkey == "kong":
+        assert sum(row["failed"] for row in record["traffic"]) == 0
 
 
 @pytest.mark.parametrize("monkey", MONKEYS if FULL else ["gorilla"])
 def test_a_runner_killed_amid_its_faults_leaves_the_world_as_before(lab: DockerLab, monkey: str) -> None:
-    before = lab.world()
+    before, answers = lab.world(), lab.answers()
     with lab.begin(monkey, *MONKEYS[monkey], "--json") as command:
         run = until(lambda: lab.rows("SELECT run, pid FROM runs WHERE ended IS NULL"), "a run begins")[0]
         observing = "SELECT 1 FROM phases WHERE run=? AND phase='observe'"
@@ -250,3 +271,5 @@ def test_a_runner_killed_amid_its_faults_leaves_the_world_as_before(lab: DockerL
         command.communicate(timeout=PATIENCE_S)
     assert (ended[0]["outcome"], ended[0]["recovery"]) == ("crashed", "clean"), ended[0]["reasons"]
     lab.is_as(before)
+    until(lambda: lab.ring() == {"UN": 6}, "all six stores are up by nodetool")
+    until(lambda: lab.answers() == answers, "DNS answers as before")

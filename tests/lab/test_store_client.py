@@ -81,6 +81,7 @@ def test_a_store_that_drowns_is_left_alone_and_tried_again_by_one_call_at_a_time
         assert len(asked) == 2 * BLOWN_BY
         assert "left alone" in await call()
         assert len(asked) == 2 * BLOWN_BY, "nobody was asked"
+        assert trace.hops == [f"{ME}>store-a^"], "which a trace tells"
         now[0] += BLOWN_S
         assert "could serve" in await call()
         assert len(asked) == 2 * BLOWN_BY + 2, "one call tried again"

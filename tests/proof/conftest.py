@@ -60,8 +60,8 @@ class WholeLab:
     def down(self) -> None:
         self.simian("lab", "down")
 
-    def run(self, line: str, seed: int = 1) -> Told:
-        answer = self.simian(*line.split(), "--for", "16s", "--seed", str(seed), "--json")
+    def run(self, line: str, seed: int = 1, *, hold: str = "16s") -> Told:
+        answer = self.simian(*line.split(), "--for", hold, "--seed", str(seed), "--json")
         assert answer.stdout, answer.stderr
         return Told(answer.returncode, json.loads(answer.stdout))
 

@@ -12,8 +12,6 @@ from .options import Changes
 
 USUAL_RATE = 200.0  # of the users of a lab of processes
 BUNCHED = 0.65  # with it, at a quarter of the usual rate, healthy times are borne and twice the load is not
-# Sixteen calls for one are more than a real store on two cores can answer, and what it does not answer counts no calls.
-_LEAST = {"workers": 1, "asks_again": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class Weakness:
 def _scaled(name: str, value: Any, rate: float, power: float) -> Any:
     if name == "capacity_rps":
         return value * (rate / USUAL_RATE) ** power
-    return max(_LEAST[name], round(value * rate / USUAL_RATE)) if name in _LEAST else value
+    return max(1, round(value * rate / USUAL_RATE)) if name == "workers" else value
 
 
 _ALL = (
@@ -108,7 +106,7 @@ _ALL = (
     Weakness(
         "retry-storm",
         "latency --service store --share 0% --error-share 40%",
-        "members make a call that a store answers with an error many times over, all at once",
+        "members make a call that a store answers with an error sixteen times over, all at once",
         "members: when a call to a store is made again, how often, and whether anything bounds it",
         {"members": {"asks_again": 16}},
     ),
@@ -147,7 +145,7 @@ _ALL = (
         "kong --region east",
         "gateways redirect stragglers to a port where nobody listens; a fifth of the users straggle",
         "gateways: where they send users whom the DNS leads elsewhere by now, and whether they arrive",
-        {"gateway": {"redirect_port": 8443}, "users": {"sticky_share": 0.2, "sticky_s": 8.0}},
+        {"gateway": {"redirect_port": 8443}, "users": {"sticky_share": 0.2, "sticky_s": 20.0}},
     ),
     Weakness(
         "failover-mode-ignored",

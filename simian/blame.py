@@ -65,6 +65,8 @@ class Blame:
         if (answer := self._answer()).startswith(_REFUSED):
             status = answer.removeprefix("status_")
             return f"look at what answers {status}: state that only one node knows (sessions, sign-in) looks like this"
+        if nowhere := self._nowhere():
+            return _HINTS.get(metric, _SLOW).format(culprit=_sent_to(nowhere))
         if metric != "calls_per_request" and (failing := self._widely_failing()):
             return f"look at {failing} fail; at what they wait for, and what waits in line"
         return _HINTS.get(metric, _SLOW).format(culprit=self._culprit())
@@ -77,8 +79,15 @@ class Blame:
         if source == USERS and self._answer() == "timeout":
             return f"how long {target} waits for those behind it, since users give up before any call there does"
         if source == USERS:
-            return f"{target}, where users' own tries fail, and at what sends them there"
+            return _sent_to(target)
         return f"{source} when a call to {target} fails"
+
+    def _nowhere(self) -> str:
+        """A place that is no node, where a good part of what went wrong for users went wrong; else empty."""
+        failed = {hop: n for hop, n in self._hops.failed.most_common() if hop[0] == USERS and hop[1] not in self._nodes}
+        if not self._nodes or sum(failed.values()) < max(1.0, _WIDELY * sum(self._answers.values())):
+            return ""
+        return next(iter(failed))[1]
 
     def _widely_failing(self) -> str:
         """The nodes of one service and region, where calls of others to several of them fail; else empty."""
@@ -109,3 +118,7 @@ class Blame:
         if here is None or there is None or not (here.region and there.region):
             return False
         return here.region != there.region and here.service != there.service
+
+
+def _sent_to(place: str) -> str:
+    return f"{place}, where users' own tries fail, and at what sends them there"

@@ -208,6 +208,16 @@ def test_where_users_own_tries_fail_is_what_to_look_at_and_what_sends_them_there
     assert found.hint.startswith("look at 127.2.1.80:8443, where users' own tries fail, and at what sends them there")
 
 
+def test_a_place_that_nobody_knows_is_what_to_look_at_though_others_fail_more_often() -> None:
+    feed, state = Feed(), SteadyState([users(PLAY, ">= 99.9 %")])
+    state.place(_nodes())
+    state.enter("during")
+    hops = {"users>127.2.1.80:8443!": 5, "members-east-a>store-west-a!": 9, "members-east-a>store-west-a": 90}
+    for one in feed.seconds(20, row(10, 10), hops=hops):
+        state.take(replace(one, errors={"refused": 5, "status_503": 4}))
+    assert verdict(state).hint.startswith("look at 127.2.1.80:8443, where users' own tries fail")
+
+
 def test_users_who_give_up_before_any_call_does_point_at_how_long_calls_wait() -> None:
     feed = Feed()
     seconds = feed.seconds(20, row(10, 10), hops={"users>gateway-east-a!": 10, "users>gateway-east-b": 20})

@@ -97,6 +97,13 @@ class Users:
             thread.join()
         self._pages.server_close()
 
+    def wait_for(self, orders: int) -> None:
+        """Return once so many were served. Raises AssertionError when that takes a minute."""
+        deadline = time.monotonic() + 60.0
+        while self.served.total() < orders:
+            assert time.monotonic() < deadline, f"{self.served.total()} orders were served, {self.failed} failed"
+            time.sleep(0.1)
+
     def ok_percent(self) -> float:
         """Of the orders that ended lately; 0.0 where none did."""
         since = time.monotonic() - self.WINDOW_S

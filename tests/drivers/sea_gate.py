@@ -43,9 +43,12 @@ class Gate:
             return self.settings
 
     def load(self) -> dict[str, float]:
-        since = time.monotonic() - WINDOW_S
+        now = time.monotonic()
         with self.lock:
-            return {"load_rps": sum(at > since for at in self.served_at) / WINDOW_S, "capacity_rps": CAPACITY_RPS}
+            lately = [at for at in self.served_at if at > now - WINDOW_S]
+        # Of the time that it has served at all: else it would tell too little in its first seconds.
+        span_s = max(1.0, now - lately[0]) if lately else WINDOW_S
+        return {"load_rps": len(lately) / span_s, "capacity_rps": CAPACITY_RPS}
 
     def order(self, home: str, led: str | None) -> tuple[int, dict[str, str]]:
         """Status and headers of the answer to an order of a user of this home, whom the DNS led to ``led``."""

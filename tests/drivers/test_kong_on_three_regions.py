@@ -111,6 +111,7 @@ def sea(real_engine: RealEngine, tmp_path_factory: pytest.TempPathFactory) -> It
     try:
         made = Sea(containers, tmp_path_factory.mktemp("sea"))
         try:
+            made.users.wait_for(60)  # so that gateways have a load to tell of
             yield made
         finally:
             made.close()

@@ -74,11 +74,14 @@ class DockerLab:
         return self.engine.run("exec", node, *command, limit_s=60.0)
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """None while there is no journal, or one whose tables are only just being made."""
         journal = next(self.state.glob("lab-docker-*/journal.db"), None)
         if journal is None:
             return []
         with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=10)) as db:
             db.row_factory = sqlite3.Row
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name='runs'").fetchone():
+                return []
             return [dict(row) for row in db.execute(query, values)]
 
     def world(self) -> dict[str, Any]:

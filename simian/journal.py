@@ -89,11 +89,19 @@ class Journal:
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if self._schema() != SCHEMA:
+            self._db.execute("BEGIN IMMEDIATE")
+            # Asked again, as another may have been quicker; not by executescript, which would commit first.
+            for statement in UPGRADES.get(self._schema(), "").split(";"):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version={SCHEMA}")
+            self._db.execute("COMMIT")
+
+    def _schema(self) -> int:
+        version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         if version not in (*UPGRADES, SCHEMA):
             raise JournalError(f"the journal {self.path} has schema {version}, this simian knows {SCHEMA}")
-        if version != SCHEMA:
-            self._db.executescript(f"BEGIN IMMEDIATE;{UPGRADES[version]}PRAGMA user_version={SCHEMA};COMMIT;")
+        return version
 
     def close(self) -> None:
         """Close the file."""

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from simian import Cut, Kill
 from simian.crash_points import Recording
 from simian.errors import JournalError
-from simian.journal import SCHEMA, Journal, mark_of
+from simian.journal import SCHEMA, UPGRADES, Journal, mark_of
 
 WHO = (1, "now")
 
@@ -277,6 +279,22 @@ def test_a_journal_of_a_newer_simian_is_left_alone(path: Path) -> None:
     db.close()
     with pytest.raises(JournalError, match=f"has schema {SCHEMA + 1}, this simian knows {SCHEMA}"):
         Journal(path)
+
+
+@pytest.mark.parametrize("schema", UPGRADES)
+def test_two_who_open_an_older_journal_at_once_bring_it_up_to_date_once(path: Path, schema: int) -> None:
+    Journal(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as first, ThreadPoolExecutor() as pool:
+        first.execute("ALTER TABLE runs DROP COLUMN figures")
+        first.execute(f"PRAGMA user_version={schema}")
+        first.execute("BEGIN IMMEDIATE")
+        second = pool.submit(Journal, path)
+        with pytest.raises(TimeoutError):  # it has seen the old schema, and waits for its turn
+            second.result(timeout=0.5)
+        first.execute("ALTER TABLE runs ADD COLUMN figures TEXT")
+        first.execute(f"PRAGMA user_version={SCHEMA}")
+        first.execute("COMMIT")
+        second.result(timeout=20).begin("r", at=1.0, owner=WHO, request={}, world={})
 
 
 def test_a_fault_that_this_version_does_not_know_is_an_error_that_names_the_file(path: Path) -> None:

@@ -124,6 +124,7 @@ def digest(told: Week) -> Story:
     """The week's story."""
     sections = [
         Section("What got worse", list(_worse(told))),
+        Section("What got better", list(_better(told))),
         Section("Runs", list(_runs(told))),
         Section("Error budget", list(_budget(told))),
         Section("Weaknesses", list(_weaknesses(told))),
@@ -200,15 +201,18 @@ def _rest(told: Week) -> str:
 
 
 def _worse(told: Week) -> Iterator[Block]:
-    lines = [f"{turn.kind}: held last on {turn.was}; broke on {_broke(turn.now)}" for turn in told.worse]
-    lines += [f"{turn.kind}: broke last on {turn.was}; holds since {_broke(turn.now)}" for turn in told.better]
-    if lines:
-        yield Bullets(lines)
+    if told.worse:
+        yield Bullets([f"{turn.kind}: held last on {turn.was}; broke on {_at(turn.now)}" for turn in told.worse])
     elif told.runs:
         yield Paragraph("Nothing that held before broke this week.")
 
 
-def _broke(run: Past) -> str:
+def _better(told: Week) -> Iterator[Block]:
+    if told.better:
+        yield Bullets([f"{turn.kind}: broke last on {turn.was}; holds since {_at(turn.now)}" for turn in told.better])
+
+
+def _at(run: Past) -> str:
     seen = "; ".join(f"{check}: {seen}" for check, seen, _ in run.weaknesses)
     return f"{day(run.started)}, {clock_time(run.started)}, run {run.run}{f' ({seen})' if seen else ''}"
 

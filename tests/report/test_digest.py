@@ -28,6 +28,8 @@ def test_it_opens_with_what_held_before_and_broke_since() -> None:
     assert (
         "- chaos: held last on 14 Nov 2026, run aaa1; broke on 15 Nov 2026, 22:00:00, run aaa4 (streams start:" in words
     )
+    worse, better = words.index("What got worse"), words.index("What got better")
+    assert worse < words.index("- chaos: held last on") < better < words.index("- gorilla: broke last on")
     assert "- gorilla: broke last on 13 Nov 2026, run older; holds since 14 Nov 2026, 22:00:00, run aaa2" in words
 
 

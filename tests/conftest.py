@@ -33,6 +33,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     spent = Counter[str]()
     for report in chain.from_iterable(terminalreporter.stats.values()):
         if isinstance(report, pytest.TestReport):
-            spent["/".join(report.nodeid.split("/")[1:-1])] += report.duration
+            spent["/".join(report.nodeid.partition("::")[0].split("/")[1:-1])] += report.duration
     told = ", ".join(f"{folder or 'tests'} {seconds:.0f}" for folder, seconds in spent.most_common())
     terminalreporter.write_line(f"seconds in all: {told}")

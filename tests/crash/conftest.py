@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from typing import Any
 
 import pytest
 from simian_lab import control
+
+from ..databases import rows_of
 
 PATIENCE_S = 120.0
 
@@ -157,16 +158,7 @@ class OwnLab:
         )
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        if not self.journal.exists():
-            return []
-        with sqlite3.connect(f"file:{self.journal}?mode=ro", uri=True, timeout=10) as db:
-            db.row_factory = sqlite3.Row
-            try:
-                return [dict(row) for row in db.execute(query, values)]
-            except sqlite3.OperationalError:
-                return []
-            finally:
-                db.row_factory = None
+        return rows_of(self.journal, query, *values)
 
     def newest(self) -> dict[str, Any]:
         rows = self.rows("SELECT * FROM runs ORDER BY started DESC LIMIT 1")

@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ..databases import rows_of
 from ..figures import note_figures
 from .conftest import OwnLab, kill, until
 
@@ -61,9 +61,7 @@ class UnderADaemon:
                 return None
 
     def dues(self) -> list[dict[str, Any]]:
-        with sqlite3.connect(f"file:{self.lab.folder / 'history.db'}?mode=ro", uri=True, timeout=10) as db:
-            db.row_factory = sqlite3.Row
-            return [dict(row) for row in db.execute("SELECT * FROM dues ORDER BY due")]
+        return rows_of(self.lab.folder / "history.db", "SELECT * FROM dues ORDER BY due")
 
     def alive(self) -> list[dict[str, Any]]:
         return self.lab.rows("SELECT * FROM runs WHERE ended IS NULL AND guardian_pid IS NOT NULL")

@@ -6,13 +6,11 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from simian.history.schedules import Due
 from simian.schedule.row import Schedule
 from simian.schedule.when import text_of
 
+from ..databases import rows_of
 from ..drivers.conftest import SmallSystem
 
 PATIENCE_S = 200.0
@@ -117,9 +116,7 @@ class Daemon:
 
     def runs(self) -> dict[str, dict[str, Any]]:
         """The runs that began here."""
-        with closing(sqlite3.connect(f"file:{self.state.journal}?mode=ro", uri=True, timeout=30)) as journal:
-            journal.row_factory = sqlite3.Row
-            return {row["run"]: dict(row) for row in journal.execute("SELECT * FROM runs WHERE pid > 0")}
+        return {row["run"]: row for row in rows_of(self.state.journal, "SELECT * FROM runs WHERE pid > 0")}
 
 
 class Whole:

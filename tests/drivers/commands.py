@@ -2,13 +2,13 @@
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from ..databases import rows_of
 
 CLEAN = ("completed", "held", "clean")
 
@@ -71,9 +71,5 @@ class Commands:
         return [row["state"] for row in self._rows("SELECT state FROM faults ORDER BY n")]
 
     def _rows(self, query: str) -> Sequence[dict[str, Any]]:
-        found = list((self.folder / "state").rglob("journal.db"))
-        if not found:
-            return []
-        with closing(sqlite3.connect(f"file:{found[0]}?mode=ro", uri=True, timeout=10)) as db:
-            db.row_factory = sqlite3.Row
-            return [dict(row) for row in db.execute(query)]
+        journal = next((self.folder / "state").rglob("journal.db"), None)
+        return rows_of(journal, query) if journal else []

@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import socket
-import sqlite3
 import struct
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from simian_lab.docker_control import Engine
 from simian_lab.layout import HOME_NETWORKS, Layout
 from simian_lab.manifest import PROJECT
 
+from ..databases import rows_of
 from .containers import lab_engine_fixture  # noqa: F401
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
@@ -74,15 +74,8 @@ class DockerLab:
         return self.engine.run("exec", node, *command, limit_s=60.0)
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        """None while there is no journal, or one whose tables are only just being made."""
         journal = next(self.state.glob("lab-docker-*/journal.db"), None)
-        if journal is None:
-            return []
-        with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=10)) as db:
-            db.row_factory = sqlite3.Row
-            if not db.execute("SELECT 1 FROM sqlite_master WHERE name='runs'").fetchone():
-                return []
-            return [dict(row) for row in db.execute(query, values)]
+        return rows_of(journal, query, *values) if journal else []
 
     def world(self) -> dict[str, Any]:
         """Containers and places by the engine, proxies by Toxiproxy, rules by the filters, switches by DNS."""

@@ -135,6 +135,7 @@ def test_what_a_script_prepares_is_in_the_image_and_not_in_the_folder(folder: Fo
     ("dockerfile", "prepare", "step"),
     [
         ("FROM scratch\nCOPY nowhere /\n", "", "the engine's build"),
+        ("FROM scratch\nCOPY Dockerfile /\nRUN nowhere\n", "", "the engine's build"),
         ("FROM scratch\n", "echo nowhere >&2; exit 1", "prepare"),
     ],
 )
@@ -150,6 +151,7 @@ def test_what_went_wrong_is_told_and_nothing_is_built_on_it(
     assert folder.name("upper") not in told.out
     with pytest.raises(docker.errors.ImageNotFound):
         engine.inspect_image(folder.name("lower"))
+    assert not [left for left in engine.containers(all=True) if "nowhere" in left["Command"]]
 
 
 def test_an_engine_that_does_not_answer_is_named(

@@ -4,7 +4,7 @@
 
 Written is a record with so many readings, as a run hands it over: dicts, of which any may hold what no column can. All
 peers write into the same tables, in one transaction; sqlite3 is handed tuples that are ready, Core the same dicts, the
-ORM one object each (a twentieth of them, as it is slow). Read is the whole record as dicts; sqlite3 makes the dicts of
+ORM one object each. Read is the whole record as dicts; sqlite3 makes the dicts of
 its rows, too. CPU time, so that a slow disk is not measured. A series is what a page draws of a day of users, from the
 record to its JSON; the peer is Python's own reading of that record's JSON, the least anybody could do with it.
 """
@@ -35,7 +35,6 @@ from simian.web.series import series_of
 
 READINGS, QUICK_READINGS = 100_000, 2_000
 SECONDS, QUICK_SECONDS = 86_400, 300  # of users' traffic, in each of two regions
-ORM_SHARE = 20
 STARTED = "2026-11-22T10:00:00.000000Z"
 STORED = Goal(200_000, most=False, of="ours", why="Where sqlite3 alone hardly stores so many, only the ratio tells.")
 COLUMNS = ("check", "at", "value", "silent", "detail")
@@ -109,13 +108,12 @@ class Writers:
     def add_all(self) -> float:
         """By the ORM."""
         number = self._run()
-        few = self.items[: len(self.items) // ORM_SHARE]
 
         def write() -> None:
             with Session(self.engine) as session, session.begin():
-                session.add_all(_object(number, position, item) for position, item in enumerate(few))
+                session.add_all(_object(number, position, item) for position, item in enumerate(self.items))
 
-        return self._rate(write, len(few))
+        return self._rate(write, len(self.items))
 
     def _run(self) -> int:
         name = f"peer-{next(self._names)}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from simian.daemon.owner import Daemon
+from simian.daemon.starts import Starts
 from simian.errors import HistoryError, SimianError, UsageError
 from simian.history.schedules import Due, Kept, RowsChanged, Schedules
 from simian.opening import UNREADABLE
@@ -99,7 +100,7 @@ class Keeper:
         self.store, self.starter, self.clock, self.me = store, starter, clock, me
         self._calendar, self._halted, self._tell = calendar, halted, tell
         self._watched: dict[str, _Watched] = {}
-        self._starts: dict[str, float] = {}  # when the next run of each is to start; those with none are left out
+        self._starts = Starts()  # when the next run of each is to start; those with none are left out
         self._version: int | None = None
         self._beaten: float | None = None
         self._silence = _Silence(clock)
@@ -115,7 +116,7 @@ class Keeper:
             self.take_over()
             self._start_what_waits()
         now = self.clock.now()
-        self.start_due([name for name, starts in self._starts.items() if starts <= now])
+        self.start_due(self._starts.due(now))
 
     def start_due(self, names: Iterable[str]) -> None:
         """Whatever of these schedules is due by now. Raises HistoryError: the next look sees to them."""
@@ -124,7 +125,7 @@ class Keeper:
             self._start_due(name)
 
     def _start_due(self, name: str) -> None:
-        now, starts = self.clock.now(), self._starts.get(name)
+        now, starts = self.clock.now(), self._starts.of(name)
         if starts is None or starts > now:
             return
         try:
@@ -134,7 +135,7 @@ class Keeper:
             self._start_due(name)
         except UNREADABLE as error:  # a file of freezes that is gone, say: nothing is started before it is back
             self._tell({"event": "unreadable", "schedule": name, "reason": str(error)})
-            self._starts[name] = now + UNREADABLE_AGAIN_S
+            self._starts.set(name, now + UNREADABLE_AGAIN_S)
 
     def reload(self) -> None:
         """Read the rows anew if somebody changed them."""
@@ -151,13 +152,13 @@ class Keeper:
                 found[name] = watched
         gone = [name for name in before if name not in found]
         for name in gone:
-            self._starts.pop(name, None)
+            self._starts.drop(name)
         self.reset += gone
         self._watched, self._version = found, version  # at once: others read on in threads of their own
 
     def _read(self, name: str, kept: Kept) -> _Watched | None:
         self.reset.append(name)
-        self._starts.pop(name, None)
+        self._starts.drop(name)
         try:
             watched = _Watched(kept, Schedule.from_json(kept.schedule).under(self._calendar), kept.looked / 1e6)
             self._set_start(name, watched)
@@ -169,34 +170,36 @@ class Keeper:
     def _set_start(self, name: str, watched: _Watched) -> None:
         due = watched.schedule.due_after(watched.looked)
         if due is None:
-            self._starts.pop(name, None)
+            self._starts.drop(name)
         else:
-            self._starts[name] = watched.schedule.starts(due)
+            self._starts.set(name, watched.schedule.starts(due))
 
     def next_starts(self) -> dict[str, float]:
         """When each schedule's next run is to start, seconds since the epoch; those with none are left out."""
-        return dict(self._starts)
+        return self._starts.all()
 
     def starts(self, name: str) -> float | None:
         """The same of one."""
-        return self._starts.get(name)
+        return self._starts.of(name)
 
     def _settle(self, name: str, watched: _Watched, now: float) -> None:
         found = fates(watched.schedule, watched.looked, now, self._calendar)
         looked = found[-1].due if found else watched.looked
         claims = [self._claim(name, fate, now) for fate in found]
-        ours = self.store.settle(name, _us(looked), claims, version=self._version)
+        settled = self.store.settle(name, _us(looked), claims, version=self._version)
+        known: list[Due] | None = settled.in_hand
         watched.looked = looked
         self._set_start(name, watched)
         self.reset.append(name)
         held_up = self.clock.now() - now > PUNCTUAL_S  # by the database, or as all of this machine slept
-        for due in ours:
+        for due in settled.ours:
             if due.state != CLAIMED:
                 self._told(due)
             elif held_up:
                 self._inherit(due)
             else:
-                self._begin(due, watched.schedule)
+                self._begin(due, watched.schedule, known)
+                known = None  # after a start they are others
 
     def _claim(self, name: str, fate: Fate, now: float) -> Due:
         run = self.starter.name() if fate.state == CLAIMED else None
@@ -204,12 +207,12 @@ class Keeper:
 
     # --- one due time
 
-    def _begin(self, due: Due, schedule: Schedule) -> None:
-        """Start the run of a claim that is ours, unless something stands against it."""
+    def _begin(self, due: Due, schedule: Schedule, in_hand: Sequence[Due] | None = None) -> None:
+        """Start the run of a claim that is ours, unless something stands against it. ``in_hand``: if just asked."""
         if reason := self._halted():
             self._now(due, "skipped", f"halted: {reason}")
             return
-        others = self._others(due)
+        others = self._others(due, in_hand)
         if others:  # one of them may have ended since the last look
             self.look_at_ends()
             others = self._others(due)
@@ -220,8 +223,9 @@ class Keeper:
         else:
             self._start(due, schedule)
 
-    def _others(self, due: Due) -> list[Due]:
-        return [one for one in self.store.in_hand(due.schedule) if one.due != due.due]
+    def _others(self, due: Due, in_hand: Sequence[Due] | None = None) -> list[Due]:
+        known = self.store.in_hand(due.schedule) if in_hand is None else in_hand
+        return [one for one in known if one.due != due.due]
 
     def _start(self, due: Due, schedule: Schedule) -> None:
         assert due.run is not None

@@ -46,6 +46,13 @@ class Due(NamedTuple):
         return {**self._asdict(), "due": from_us(self.due), "claimed": from_us(self.claimed)}
 
 
+class Settled(NamedTuple):
+    """Of one schedule: the due times that are ours now, and all that are in somebody's hand, as ``in_hand`` tells."""
+
+    ours: list[Due]
+    in_hand: list[Due]
+
+
 class RowsChanged(Exception):
     """Schedules were added, changed or removed since they were read; nothing was written."""
 
@@ -129,20 +136,19 @@ class Schedules:
 
     # --- due times
 
-    def settle(self, name: str, looked: int, claims: Sequence[Due], *, version: int | None = None) -> list[Due]:
+    def settle(self, name: str, looked: int, claims: Sequence[Due], *, version: int | None = None) -> Settled:
         """Write what became of due times, each only where nobody has written before, and that all up to ``looked``
-        are accounted for: one transaction. Returns those that are ours now.
+        are accounted for: one transaction.
 
         ``version``: that of the rows as they were read. Raises RowsChanged where they are others by now; who changes
         them meanwhile waits (on PostgreSQL by the lock on the version's row).
         """
         with told(self.name, "written"), self._writing() as connection:
-            if version is not None and connection.execute(_VERSION.with_for_update(read=True)).scalar_one() != version:
+            if version is not None and connection.execute(_VERSION_HELD).scalar_one() != version:
                 raise RowsChanged(name)
             ours = [due for due in claims if connection.execute(_CLAIM, due._asdict()).rowcount == 1]
-            later = and_(schedules.c.name == name, schedules.c.looked < looked)
-            connection.execute(update(schedules).where(later).values(looked=looked))
-            return ours
+            connection.execute(_LOOKED, {"schedule": name, "to": looked})
+            return Settled(ours, [Due(*row) for row in connection.execute(_IN_HAND_OF, {"of": name})])
 
     def tell(self, due: Due, state: str, reason: str = "", *, run: str | None = None, daemon: str = "") -> Due | None:
         """The next state of a due time; ``None``, and nothing is changed, where it is no longer as it was seen."""
@@ -155,8 +161,11 @@ class Schedules:
     def in_hand(self, schedule: str | None = None) -> list[Due]:
         """Due times (of one schedule, if it is named) that somebody has claimed and not brought to an end, oldest
         first."""
-        wanted = [] if schedule is None else [dues.c.schedule == schedule]
-        return self._dues(dues.c.state.in_(OPEN), *wanted, newest=False)
+        with told(self.name, "read"), self._engine.connect() as connection:
+            found = (
+                connection.execute(_IN_HAND) if schedule is None else connection.execute(_IN_HAND_OF, {"of": schedule})
+            )
+            return [Due(*row) for row in found]
 
     def dues(
         self, schedule: str | None = None, *, since: int | None = None, until: int | None = None, limit: int = 100
@@ -165,13 +174,9 @@ class Schedules:
         wanted = [] if schedule is None else [dues.c.schedule == schedule]
         wanted += [] if since is None else [dues.c.due >= since]
         wanted += [] if until is None else [dues.c.due < until]
-        return self._dues(*wanted, limit=limit)
-
-    def _dues(self, *wanted: Any, newest: bool = True, limit: int | None = None) -> list[Due]:
-        order = [dues.c.due.desc(), dues.c.schedule] if newest else [dues.c.due, dues.c.schedule]
+        newest = select(dues).where(*wanted).order_by(dues.c.due.desc(), dues.c.schedule).limit(limit)
         with told(self.name, "read"), self._engine.connect() as connection:
-            rows = connection.execute(select(dues).where(*wanted).order_by(*order).limit(limit)).all()
-            return [Due(*row) for row in rows]
+            return [Due(*row) for row in connection.execute(newest)]
 
     def prune(self, before: int) -> int:
         """Take away what became of due times before that moment (us), and notes as old; how many due times."""
@@ -234,7 +239,16 @@ def open_schedules(where: str | Path) -> Schedules:
     return Schedules(*opened(where))
 
 
+# Made once: building a statement takes as long as SQLite takes for it, and a start waits for these.
 _VERSION = select(versions.c.value).where(versions.c.name == "schedules")
+_VERSION_HELD = _VERSION.with_for_update(read=True)
+_LOOKED = (
+    update(schedules)
+    .where(schedules.c.name == bindparam("schedule"), schedules.c.looked < bindparam("to"))
+    .values(looked=bindparam("to"))
+)
+_IN_HAND = select(dues).where(dues.c.state.in_(OPEN)).order_by(dues.c.due, dues.c.schedule)
+_IN_HAND_OF = _IN_HAND.where(dues.c.schedule == bindparam("of"))
 _GROWS = update(versions).where(versions.c.name == "schedules").values(value=versions.c.value + bindparam("step"))
 
 

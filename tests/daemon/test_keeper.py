@@ -9,7 +9,7 @@ import pytest
 from simian.daemon.keeper import Later, reconcile
 from simian.daemon.owner import Daemon
 from simian.errors import HistoryError, UsageError
-from simian.history.schedules import Due
+from simian.history.schedules import Due, Settled
 from simian.schedule.row import Schedule
 
 from .conftest import NINE, Stage
@@ -131,14 +131,8 @@ def test_a_database_that_goes_away_amid_a_start_neither_doubles_nor_loses_it(
 
     stage.add()
     stage.at(NINE - 60)
-    name = {"claimed": "in_hand", "told": "tell"}[when]
-    real = getattr(stage.store, name)
-    calls: list[int] = []
-
-    def until_settled(*args: Any, **more: Any) -> Any:
-        return away() if stage.store.dues() else (calls.append(1), real(*args, **more))[1]
-
-    monkeypatch.setattr(stage.store, name, until_settled)
+    whose, name = {"claimed": (stage.starter, "start"), "told": (stage.store, "tell")}[when]
+    monkeypatch.setattr(whose, name, away)
     with pytest.raises(HistoryError):
         stage.at(NINE)
     assert stage.rows() == [("s", "claimed", "")]
@@ -210,7 +204,7 @@ def test_whoever_slept_says_that_he_lives_before_he_claims(stage: Stage, monkeyp
 
 def claim(stage: Stage, daemon: Daemon, state: str = "claimed", run: str = "r1") -> Due:
     due = Due("s", round(NINE * 1e6), state, "", run, daemon.name, round(NINE * 1e6))
-    assert stage.store.settle("s", due.due, [due]) == [due]
+    assert stage.store.settle("s", due.due, [due]) == ([due], [due])
     return due
 
 
@@ -291,10 +285,10 @@ def test_a_claim_that_took_the_database_an_hour_is_late_by_its_rule(
     stage.at(NINE - 60)
     settle = stage.store.settle
 
-    def slowly(*given: Any, **more: Any) -> list[Due]:
-        ours = settle(*given, **more)
+    def slowly(*given: Any, **more: Any) -> Settled:
+        settled = settle(*given, **more)
         stage.clock.at += HOUR_S
-        return ours
+        return settled
 
     monkeypatch.setattr(stage.store, "settle", slowly)
     ((_, state, reason),) = stage.at(NINE)

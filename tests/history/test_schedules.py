@@ -89,10 +89,9 @@ def test_a_due_time_is_claimed_once_and_everything_up_to_it_is_accounted_for(sto
     store.add(row())
     first = [due(NOON + 1, state="missed"), due(NOON + 2)]
     with open_schedules(place) as other:
-        assert store.settle("kong-tuesdays", NOON + 2, first) == first
-        assert other.settle("kong-tuesdays", NOON + 3, [due(NOON + 2, daemon="d2"), due(NOON + 3, daemon="d2")]) == [
-            due(NOON + 3, daemon="d2")
-        ]
+        assert store.settle("kong-tuesdays", NOON + 2, first) == (first, [first[1]])
+        theirs = [due(NOON + 2, daemon="d2"), due(NOON + 3, daemon="d2")]
+        assert other.settle("kong-tuesdays", NOON + 3, theirs) == ([theirs[1]], [first[1], theirs[1]])
         other.settle("kong-tuesdays", NOON, [])
     assert store.kept()[0].looked == NOON + 3
     assert [(one.due - NOON, one.state, one.daemon) for one in store.dues()] == [
@@ -110,7 +109,7 @@ def test_a_claim_holds_for_the_rows_as_they_were_read_or_not_at_all(store: Sched
     with pytest.raises(RowsChanged):
         store.settle("kong-tuesdays", NOON + 1, [due()], version=read)
     assert (store.dues(), store.kept()[0].looked) == ([], NOON)
-    assert store.settle("kong-tuesdays", NOON + 1, [due()], version=store.version()) == [due()]
+    assert store.settle("kong-tuesdays", NOON + 1, [due()], version=store.version()).ours == [due()]
 
 
 def test_what_is_in_hand_is_told_of_one_schedule_too(store: Schedules) -> None:
@@ -121,7 +120,7 @@ def test_what_is_in_hand_is_told_of_one_schedule_too(store: Schedules) -> None:
 
 def test_a_state_is_changed_by_who_saw_it_last_and_by_nobody_else(store: Schedules) -> None:
     store.add(row())
-    (mine,) = store.settle("kong-tuesdays", NOON, [due()])
+    (mine,) = store.settle("kong-tuesdays", NOON, [due()]).ours
     started = store.tell(mine, "started", run="r2")
     assert started is not None
     assert store.tell(mine, "failed", "by somebody who slept") is None
@@ -133,7 +132,7 @@ def test_a_state_is_changed_by_who_saw_it_last_and_by_nobody_else(store: Schedul
 def _claim(place: str, daemon: str, times: list[int], ready: Any, won: Any) -> None:
     with open_schedules(place) as store:
         ready.wait()
-        ours = [at for at in times if store.settle("kong-tuesdays", at, [due(at, daemon=daemon)])]
+        ours = [at for at in times if store.settle("kong-tuesdays", at, [due(at, daemon=daemon)]).ours]
         won.put(ours)
 
 

@@ -112,11 +112,13 @@ def _highest_descriptor() -> int:
 
 
 def become(command_of: Callable[[NodeContext], tuple[str, ...]], context: NodeContext) -> int:
-    """Let a program take this process's place; returns, with the exit code, only when it cannot be started."""
+    """Let a program take this process's place, in the node's folder; returns, with the exit code, only when it cannot
+    be started."""
     _log_to_stderr()
     try:
         command = command_of(context)
         context.log.info("up as %s on %s: %s", context.incarnation, context.spec.address, shlex.join(command))
+        os.chdir(context.folder)
         os.execv(command[0], command)
     except OSError as error:
         context.log.error("cannot go on: %s", error)

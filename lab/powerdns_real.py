@@ -31,6 +31,7 @@ def command(program: str, context: NodeContext) -> tuple[str, ...]:
 
 
 def _settings(context: NodeContext) -> dict[str, object]:
+    """It runs in its folder, and has its socket there by a path of its own: an absolute one may be too long for it."""
     spec = context.spec
     uncached = ("cache-ttl", "query-cache-ttl", "negquery-cache-ttl", "zone-cache-refresh-interval")
     single = ("receiver-threads", "distributor-threads", "signing-threads")
@@ -40,7 +41,7 @@ def _settings(context: NodeContext) -> dict[str, object]:
         "api-key": context.token, "webserver": "yes", "webserver-address": spec.host,
         "webserver-port": spec.ports["api"], "webserver-allow-from": "127.0.0.0/8", "enable-lua-records": "shared",
         "lua-records-exec-limit": 5000, "edns-subnet-processing": "yes", "zone-metadata-cache-ttl": 0,
-        "consistent-backends": "yes", "expand-alias": "no", "socket-dir": context.folder, "daemon": "no",
+        "consistent-backends": "yes", "expand-alias": "no", "socket-dir": ".", "daemon": "no",
         "guardian": "no", "disable-syslog": "yes", "security-poll-suffix": "",
         **dict.fromkeys(uncached, 0), **dict.fromkeys(single, 1),
     }  # fmt: skip
@@ -57,7 +58,7 @@ def _as_nobody(folder: Path) -> dict[str, object]:
     for path in (folder, *folder.glob(f"{DATABASE}*")):
         os.chown(path, NOBODY, NOBODY)
     inside = {"gsqlite3-database": f"/{DATABASE}", "socket-dir": "/"}
-    return {"chroot": folder, "setuid": NOBODY, "setgid": NOBODY, **inside}
+    return {"chroot": ".", "setuid": NOBODY, "setgid": NOBODY, **inside}
 
 
 def fill(database: Path, schema: str, zones: list[Zone]) -> None:

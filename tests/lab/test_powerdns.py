@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import dns.edns
@@ -116,6 +117,11 @@ def subnets(count: int) -> list[str]:
         f"198.18.{number % 256}.0/{24}" if number < 256 else f"198.18.{number % 256}.{number // 256 * 16}/28"
         for number in range(count)
     ]
+
+
+def test_it_runs_wherever_its_folder_is_also_where_a_socket_s_path_would_be_too_long(tmp_path: Path) -> None:
+    with one_node(tmp_path / ("long" * 30), "dns", "dns") as node:
+        assert Server(node).region(WEST_USER) == "west"
 
 
 def test_one_question_is_answered_with_the_whole_chain(server: Server) -> None:

@@ -4,9 +4,9 @@
 
 Written is a record with so many readings, as a run hands it over: dicts, of which any may hold what no column can. All
 peers write into the same tables, in one transaction; sqlite3 is handed tuples that are ready, Core the same dicts, the
-ORM one object each. Read is the whole record as dicts; sqlite3 makes the dicts of
-its rows, too. CPU time, so that a slow disk is not measured. A series is what a page draws of a day of users, from the
-record to its JSON; the peer is Python's own reading of that record's JSON, the least anybody could do with it.
+ORM one object each. Read is the whole record as dicts; sqlite3 makes the dicts of its rows, too. CPU time, so that a
+slow disk is not measured. A series is what a page draws of a day of users, from the record to its JSON; the peer is
+Python's own reading of that record's JSON, the least anybody could do with it.
 """
 
 import itertools

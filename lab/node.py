@@ -112,8 +112,7 @@ def _highest_descriptor() -> int:
 
 
 def become(command_of: Callable[[NodeContext], tuple[str, ...]], context: NodeContext) -> int:
-    """Let a program take this process's place, in the node's folder; returns, with the exit code, only when it cannot
-    be started."""
+    """Let a program take this process's place, in the node's folder; returns, with the exit code, only on failure."""
     _log_to_stderr()
     try:
         command = command_of(context)

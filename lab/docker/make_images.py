@@ -174,14 +174,7 @@ class Engine:
     def build(self, name: str, context: Path, content: str, log: Path, anew: bool) -> bool:
         """Whether it could be built; what the engine said is added to the log."""
         # Containers of an engine without a bridge have no network of their own, so the build borrows the machine's.
-        options = [
-            "--force-rm",
-            "--network",
-            "host",
-            "--label",
-            f"{LABEL}={content}",
-            *(["--no-cache"] if anew else []),
-        ]
+        options = ["--force-rm", "--network=host", f"--label={LABEL}={content}", *(["--no-cache"] if anew else [])]
         return run([self._program, "build", *options, "-t", name, str(context)], context, log, self._environment)
 
     def _do(self, *words: str) -> "subprocess.CompletedProcess[str]":

@@ -20,7 +20,8 @@ _NAMES = ("CNAME", "NS", "SOA")  # types of records that hold names: in the data
 
 
 def command(program: str, context: NodeContext) -> tuple[str, ...]:
-    """Its command line, once its settings and zones are written; started by root it is nobody, shut in its folder."""
+    """Its command line, once its settings and zones are written, to be run in its folder; started by root it is
+    nobody, shut in there."""
     database = context.folder / DATABASE
     if not database.exists():
         schema = prefix_of(program) / PARTS["dns"].beside

@@ -59,9 +59,9 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 @contextmanager
-def process(*command: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A program, ended by its id."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+def process(*command: str, folder: Path | None = None) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program, run in this folder (None: in ours), ended by its id."""
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
         try:
             yield child
         finally:

@@ -97,7 +97,7 @@ class RealPowerDns:
         self.api, self.udp = spec.ports["api"], spec.port
         context = NodeContext(spec, layout, folder, KEY, 1, "7-7", logging.getLogger("dns"))
         self._stack = ExitStack()
-        self._stack.enter_context(process(*powerdns_real.command(real_part("dns"), context)))
+        self._stack.enter_context(process(*powerdns_real.command(real_part("dns"), context), folder=folder))
         until(lambda: ready(f"dns://127.0.0.1:{self.udp}/api.geo.lab"), "PowerDNS answers")
 
     def close(self) -> None:

@@ -38,11 +38,7 @@ BEFORE_S = 1.0  # what is due first is due so long after all is ready
 IDLE_S, QUICK_IDLE_S = 30.0, 0.5
 TICK_S = 5.0  # as simian serve looks
 IDLE = Goal(0.05, of="ours")
-PUNCTUAL = Goal(
-    1.2,
-    why="Between the moment and the start stands the claim, a transaction that `call_at` has none of."
-    " Made ahead of the moment, it would start what is paused in between.",
-)
+PUNCTUAL = Goal(1.2)
 
 
 def nothing() -> None:

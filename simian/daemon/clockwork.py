@@ -1,13 +1,14 @@
 """How a daemon waits: an alarm rings a little ahead of each start, and the rest is waited for to the moment itself.
 
 Alarms are APScheduler's, in a thread of its own, and late by as much as the machine is busy. So they ring ahead; then
-this thread alone wakes at the moment, and nothing is left to be done but the claim and the start.
+this thread alone wakes in time for the claim, and nothing is left to be done at the moment but the start.
 """
 
 from heapq import heappop, heappush
 from math import inf
 from queue import Empty, SimpleQueue
 
+from simian.daemon.keeper import AHEAD_S as CLAIMED_AHEAD_S
 from simian.daemon.keeper import Keeper
 from simian.schedule.alarm import Alarm
 from simian.world import Clock
@@ -67,13 +68,13 @@ class Clockwork:
             heappush(self._near, (starts, name))
 
     def _next_in_s(self) -> float:
-        """How long until the first of those that are near."""
-        return max(0.0, self._near[0][0] - self._clock.now()) if self._near else inf
+        """How long until the first of those that are near is to be claimed."""
+        return max(0.0, self._near[0][0] - CLAIMED_AHEAD_S - self._clock.now()) if self._near else inf
 
     def _start_due(self) -> bool:
-        """Those near whose moment has come; the keeper knows whether it still is theirs."""
-        now, due = self._clock.now(), []
-        while self._near and self._near[0][0] <= now:
+        """Those near whose moment has come, or all but; the keeper knows whether it still is theirs."""
+        soon, due = self._clock.now() + CLAIMED_AHEAD_S, []
+        while self._near and self._near[0][0] <= soon:
             due.append(heappop(self._near)[1])
         self._keeper.start_due(due)
         return bool(due)

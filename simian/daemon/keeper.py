@@ -4,8 +4,9 @@ Exactly once: a due time is claimed by a row that only one daemon can write, wit
 name can begin only once in the journal. So whoever finds the claim of a dead daemon first makes sure that its run did
 not begin and never will (``Starter.fence``), and only then starts another in its place, or records it as missed.
 
-A look goes over everything; at the moment itself (``start_due``) only the claim is left to be made, which holds for the
-rows as they were read or not at all: whoever has paused a schedule may rely on it.
+A look goes over everything; for the moment itself (``start_due``) only the claim is left to be made, which holds for
+the rows as they were read or not at all: whoever has paused a schedule may rely on it. Its transaction is begun a
+little ahead and ends at the moment, so that nothing but its end stands between the moment and the start.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,11 +27,16 @@ GONE_S = 120.0  # a daemon on another machine that nobody has seen to live for s
 BEAT_S = 10.0
 LATE_BEAT_S = 30.0  # what a start waits for; before that, the next look beats in time
 UNREADABLE_AGAIN_S = 60.0
+AHEAD_S = 0.01  # how long a claim may wait for its moment; whoever else writes to the database waits with it
 Tell = Callable[[Mapping[str, Any]], None]
 
 
 class Later(SimianError):
     """Nothing is started any more; what is claimed is left to the next daemon."""
+
+
+class _PutBack(Exception):
+    """The clock was put back since it was looked at: the moment is far ahead again."""
 
 
 class Starter(Protocol):
@@ -119,20 +125,23 @@ class Keeper:
         self.start_due(self._starts.due(now))
 
     def start_due(self, names: Iterable[str]) -> None:
-        """Whatever of these schedules is due by now. Raises HistoryError: the next look sees to them."""
+        """Whatever of these schedules is due by now or within ``AHEAD_S``, at its moment. Raises HistoryError: the
+        next look sees to them."""
         self._beat(LATE_BEAT_S)
         for name in names:
             self._start_due(name)
 
     def _start_due(self, name: str) -> None:
         now, starts = self.clock.now(), self._starts.of(name)
-        if starts is None or starts > now:
+        if starts is None or starts > now + AHEAD_S:
             return
         try:
-            self._settle(name, self._watched[name], now)
+            self._settle(name, self._watched[name], max(now, starts))
         except RowsChanged:
             self.reload()
             self._start_due(name)
+        except _PutBack:
+            self.reset.append(name)
         except UNREADABLE as error:  # a file of freezes that is gone, say: nothing is started before it is back
             self._tell({"event": "unreadable", "schedule": name, "reason": str(error)})
             self._starts.set(name, now + UNREADABLE_AGAIN_S)
@@ -161,18 +170,11 @@ class Keeper:
         self._starts.drop(name)
         try:
             watched = _Watched(kept, Schedule.from_json(kept.schedule).under(self._calendar), kept.looked / 1e6)
-            self._set_start(name, watched)
+            self._starts.set(name, _next_start(watched.schedule, watched.looked))
         except (UsageError, *UNREADABLE) as error:  # its due times are accounted for once it can be read again
             self._tell({"event": "unreadable", "schedule": name, "reason": str(error)})
             return None
         return watched
-
-    def _set_start(self, name: str, watched: _Watched) -> None:
-        due = watched.schedule.due_after(watched.looked)
-        if due is None:
-            self._starts.drop(name)
-        else:
-            self._starts.set(name, watched.schedule.starts(due))
 
     def next_starts(self) -> dict[str, float]:
         """When each schedule's next run is to start, seconds since the epoch; those with none are left out."""
@@ -182,16 +184,18 @@ class Keeper:
         """The same of one."""
         return self._starts.of(name)
 
-    def _settle(self, name: str, watched: _Watched, now: float) -> None:
-        found = fates(watched.schedule, watched.looked, now, self._calendar)
+    def _settle(self, name: str, watched: _Watched, moment: float) -> None:
+        found = fates(watched.schedule, watched.looked, moment, self._calendar)
         looked = found[-1].due if found else watched.looked
-        claims = [self._claim(name, fate, now) for fate in found]
-        settled = self.store.settle(name, _us(looked), claims, version=self._version)
-        known: list[Due] | None = settled.in_hand
+        claims = [self._claim(name, fate, moment) for fate in found]
+        then = _next_start(watched.schedule, looked)
+        with self.store.settle(name, _us(looked), claims, version=self._version) as settled:
+            self._wait_for(moment)
         watched.looked = looked
-        self._set_start(name, watched)
+        self._starts.set(name, then)
         self.reset.append(name)
-        held_up = self.clock.now() - now > PUNCTUAL_S  # by the database, or as all of this machine slept
+        held_up = self.clock.now() - moment > PUNCTUAL_S  # by the database, or as all of this machine slept
+        known: list[Due] | None = settled.in_hand
         for due in settled.ours:
             if due.state != CLAIMED:
                 self._told(due)
@@ -200,6 +204,13 @@ class Keeper:
             else:
                 self._begin(due, watched.schedule, known)
                 known = None  # after a start they are others
+
+    def _wait_for(self, moment: float) -> None:
+        """Nothing starts before it. Raises _PutBack rather than keep those who write waiting for longer than told."""
+        while (left_s := moment - self.clock.now()) > 0:
+            if left_s > AHEAD_S:
+                raise _PutBack
+            self.clock.wait(left_s)
 
     def _claim(self, name: str, fate: Fate, now: float) -> Due:
         run = self.starter.name() if fate.state == CLAIMED else None
@@ -330,6 +341,11 @@ class Keeper:
     def leave(self) -> None:
         """This daemon ends, and has nothing in hand any more."""
         self.store.forget(self.me.name)
+
+
+def _next_start(schedule: Schedule, looked: float) -> float | None:
+    due = schedule.due_after(looked)
+    return None if due is None else schedule.starts(due)
 
 
 def _us(moment: float) -> int:

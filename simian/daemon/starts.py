@@ -10,9 +10,11 @@ class Starts:
         self._moments: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []  # may hold moments that are no longer, and those are passed over
 
-    def set(self, name: str, at: float) -> None:
-        """From now on it is this one."""
-        if self._moments.get(name) != at:
+    def set(self, name: str, at: float | None) -> None:
+        """From now on it is this one; ``None``: there is none any more."""
+        if at is None:
+            self.drop(name)
+        elif self._moments.get(name) != at:
             self._moments[name] = at
             heappush(self._heap, (at, name))
         if len(self._heap) > 2 * len(self._moments) + 100:

@@ -21,6 +21,8 @@ OPENS = "simian.database"  # the audit event of whoever is about to open one: it
 _SECRET = re.compile("pass|secret|token", re.IGNORECASE)
 # A server that vanished without a word (its machine, the way to it) is given up within a minute, not within hours.
 SILENCE = {"keepalives_idle": 15, "keepalives_interval": 15, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+# A writer that sleeps or vanished amid a transaction keeps others waiting no longer than that (PostgreSQL ends it).
+IDLE_TIMEOUT_S = 60.0
 WRITES = {"simian_writes": True}  # execution option of a connection that is going to write
 
 
@@ -58,9 +60,11 @@ def connect(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         # positional parameters, so that rows go in as tuples on both engines
         own = {"connect_timeout": CONNECT_TIMEOUT_S, **SILENCE}
-        return create_engine(
+        engine = create_engine(
             url, paramstyle="format", connect_args={key: own[key] for key in own if key not in url.query}
         )
+        event.listen(engine, "begin", _on_begin_there)
+        return engine
     Path(str(url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None})
     event.listen(engine, "connect", _on_connect)
@@ -75,8 +79,16 @@ def _on_connect(connection: sqlite3.Connection, _: Any) -> None:
 
 def _on_begin(connection: Connection) -> None:
     """A read that becomes a write after another's write fails at once, whatever the busy timeout: say it first."""
-    writes = connection.get_execution_options().get("simian_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+
+
+def _on_begin_there(connection: Connection) -> None:
+    if _writes(connection):
+        connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {round(1000 * IDLE_TIMEOUT_S)}")
+
+
+def _writes(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get("simian_writes", False))
 
 
 @contextmanager

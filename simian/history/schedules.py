@@ -4,7 +4,8 @@ Each is the dict of docs/wire.md (``simian.schedule.row.Schedule.to_json``), and
 are microseconds since the epoch. All methods raise HistoryError when the database cannot be read or written.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -136,19 +137,20 @@ class Schedules:
 
     # --- due times
 
-    def settle(self, name: str, looked: int, claims: Sequence[Due], *, version: int | None = None) -> Settled:
+    @contextmanager
+    def settle(self, name: str, looked: int, claims: Sequence[Due], *, version: int | None = None) -> Iterator[Settled]:
         """Write what became of due times, each only where nobody has written before, and that all up to ``looked``
-        are accounted for: one transaction.
+        are accounted for: one transaction, which holds once the block ends, or not at all when that raises.
 
         ``version``: that of the rows as they were read. Raises RowsChanged where they are others by now; who changes
-        them meanwhile waits (on PostgreSQL by the lock on the version's row).
+        them until the end of the block waits (on PostgreSQL by the lock on the version's row).
         """
         with told(self.name, "written"), self._writing() as connection:
             if version is not None and connection.execute(_VERSION_HELD).scalar_one() != version:
                 raise RowsChanged(name)
             ours = [due for due in claims if connection.execute(_CLAIM, due._asdict()).rowcount == 1]
             connection.execute(_LOOKED, {"schedule": name, "to": looked})
-            return Settled(ours, [Due(*row) for row in connection.execute(_IN_HAND_OF, {"of": name})])
+            yield Settled(ours, [Due(*row) for row in connection.execute(_IN_HAND_OF, {"of": name})])
 
     def tell(self, due: Due, state: str, reason: str = "", *, run: str | None = None, daemon: str = "") -> Due | None:
         """The next state of a due time; ``None``, and nothing is changed, where it is no longer as it was seen."""

@@ -1,12 +1,14 @@
 """The keeper of schedules: what it starts, what it records, and what it inherits."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from simian.daemon.keeper import Later, reconcile
+from simian.daemon.keeper import AHEAD_S, Later, reconcile
 from simian.daemon.owner import Daemon
 from simian.errors import HistoryError, UsageError
 from simian.history.schedules import Due, Settled
@@ -153,6 +155,28 @@ def test_what_was_paused_since_the_last_look_is_not_started(stage: Stage) -> Non
     assert stage.starter.begun() == {}
 
 
+def test_a_claim_is_made_a_little_ahead_and_the_run_started_at_its_moment(stage: Stage) -> None:
+    stage.add()
+    stage.at(NINE - 2 * AHEAD_S)
+    stage.keeper.start_due(["s"])
+    assert stage.rows() == []
+    stage.clock.at = NINE - AHEAD_S / 2
+    stage.keeper.start_due(["s"])
+    assert (stage.clock.at, [row[1] for row in stage.rows()]) == (NINE, ["started"])
+    assert stage.keeper.next_starts() == {"s": NINE + HOUR_S}
+
+
+def test_a_clock_that_is_put_back_while_a_claim_waits_undoes_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.add()
+    stage.at(NINE - 60)
+    stage.keeper.reset.clear()
+    monkeypatch.setattr(stage.clock, "wait", lambda _: setattr(stage.clock, "at", NINE - 30))
+    stage.clock.at = NINE - AHEAD_S / 2
+    stage.keeper.start_due(["s"])
+    assert (stage.rows(), stage.keeper.reset) == ([], ["s"])  # its alarm is to be set anew
+    assert [row[1] for row in stage.at(NINE)] == ["started"]
+
+
 def test_what_was_put_off_or_removed_since_the_last_look_is_not_due(stage: Stage) -> None:
     stage.add("later")
     stage.add("gone")
@@ -204,7 +228,8 @@ def test_whoever_slept_says_that_he_lives_before_he_claims(stage: Stage, monkeyp
 
 def claim(stage: Stage, daemon: Daemon, state: str = "claimed", run: str = "r1") -> Due:
     due = Due("s", round(NINE * 1e6), state, "", run, daemon.name, round(NINE * 1e6))
-    assert stage.store.settle("s", due.due, [due]) == ([due], [due])
+    with stage.store.settle("s", due.due, [due]) as settled:
+        assert settled == ([due], [due])
     return due
 
 
@@ -285,10 +310,11 @@ def test_a_claim_that_took_the_database_an_hour_is_late_by_its_rule(
     stage.at(NINE - 60)
     settle = stage.store.settle
 
-    def slowly(*given: Any, **more: Any) -> Settled:
-        settled = settle(*given, **more)
-        stage.clock.at += HOUR_S
-        return settled
+    @contextmanager
+    def slowly(*given: Any, **more: Any) -> Iterator[Settled]:
+        with settle(*given, **more) as settled:
+            stage.clock.at += HOUR_S
+            yield settled
 
     monkeypatch.setattr(stage.store, "settle", slowly)
     ((_, state, reason),) = stage.at(NINE)

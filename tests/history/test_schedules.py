@@ -1,15 +1,16 @@
 """Schedules in the database: rows come back as they were, a due time is claimed once, whoever tries."""
 
 import multiprocessing
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from simian.errors import UsageError
-from simian.history import Schedules, open_schedules
-from simian.history.schedules import Due, RowsChanged
+from simian.errors import HistoryError, UsageError
+from simian.history import Schedules, database, open_schedules
+from simian.history.schedules import Due, RowsChanged, Settled
 from simian.schedule.row import Schedule
 
 from ..postgres import Postgres, place_of, postgres
@@ -38,6 +39,12 @@ def store(place: str) -> Iterator[Schedules]:
 def row(name: str = "kong-tuesdays", **more: Any) -> dict[str, Any]:
     made = {"name": name, "monkey": "kong", "when": {"cron": "0 10 * * tue"}, "seed": 7}
     return Schedule.from_json({**made, "made": "2026-11-25T12:00:00.000000Z", **more}).to_json()
+
+
+def settled(store: Schedules, *given: Any, **more: Any) -> Settled:
+    """With nothing to wait for."""
+    with store.settle(*given, **more) as made:
+        return made
 
 
 def due(at: int = NOON, schedule: str = "kong-tuesdays", state: str = "claimed", daemon: str = "d1") -> Due:
@@ -89,10 +96,10 @@ def test_a_due_time_is_claimed_once_and_everything_up_to_it_is_accounted_for(sto
     store.add(row())
     first = [due(NOON + 1, state="missed"), due(NOON + 2)]
     with open_schedules(place) as other:
-        assert store.settle("kong-tuesdays", NOON + 2, first) == (first, [first[1]])
+        assert settled(store, "kong-tuesdays", NOON + 2, first) == (first, [first[1]])
         theirs = [due(NOON + 2, daemon="d2"), due(NOON + 3, daemon="d2")]
-        assert other.settle("kong-tuesdays", NOON + 3, theirs) == ([theirs[1]], [first[1], theirs[1]])
-        other.settle("kong-tuesdays", NOON, [])
+        assert settled(other, "kong-tuesdays", NOON + 3, theirs) == ([theirs[1]], [first[1], theirs[1]])
+        settled(other, "kong-tuesdays", NOON, [])
     assert store.kept()[0].looked == NOON + 3
     assert [(one.due - NOON, one.state, one.daemon) for one in store.dues()] == [
         (3, "claimed", "d2"), (2, "claimed", "d1"), (1, "missed", "d1"),
@@ -107,20 +114,64 @@ def test_a_claim_holds_for_the_rows_as_they_were_read_or_not_at_all(store: Sched
     read = store.version()
     store.change("kong-tuesdays", {"paused": True})
     with pytest.raises(RowsChanged):
-        store.settle("kong-tuesdays", NOON + 1, [due()], version=read)
+        settled(store, "kong-tuesdays", NOON + 1, [due()], version=read)
     assert (store.dues(), store.kept()[0].looked) == ([], NOON)
-    assert store.settle("kong-tuesdays", NOON + 1, [due()], version=store.version()).ours == [due()]
+    assert settled(store, "kong-tuesdays", NOON + 1, [due()], version=store.version()).ours == [due()]
+
+
+def test_who_changes_the_rows_waits_for_a_claim_that_waits_for_its_moment(store: Schedules, place: str) -> None:
+    store.add(row())
+    order: list[str] = []
+
+    def pause() -> None:
+        with open_schedules(place) as other:
+            begun.set()
+            other.change("kong-tuesdays", {"paused": True})
+            order.append("paused")
+
+    begun, person = threading.Event(), threading.Thread(target=pause)
+    with store.settle("kong-tuesdays", NOON + 1, [due()], version=store.version()):
+        person.start()
+        assert begun.wait(60.0)
+        person.join(0.5)  # were it not kept waiting, it would be done by then
+        order.append("claimed")
+    person.join()
+    assert order == ["claimed", "paused"]
+    assert [one.state for one in store.dues()] == ["claimed"]
+
+
+def test_a_claim_that_sleeps_on_a_server_keeps_nobody_waiting_for_long(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "IDLE_TIMEOUT_S", 0.5)
+    place = server.create("sleeps")
+    with open_schedules(place) as store, open_schedules(place) as other:
+        store.add(row())
+        with (
+            pytest.raises(HistoryError, match="idle-in-transaction"),
+            store.settle("kong-tuesdays", NOON + 1, [due()], version=store.version()),
+        ):
+            other.change("kong-tuesdays", {"paused": True})  # waits until the server has ended the claim
+        assert store.dues() == []
+        assert store.get("kong-tuesdays")["paused"]
+
+
+def test_a_claim_that_is_given_up_before_its_moment_never_was(store: Schedules) -> None:
+    store.add(row())
+    with pytest.raises(ZeroDivisionError), store.settle("kong-tuesdays", NOON + 1, [due()]):
+        raise ZeroDivisionError
+    assert (store.dues(), store.kept()[0].looked) == ([], NOON)
 
 
 def test_what_is_in_hand_is_told_of_one_schedule_too(store: Schedules) -> None:
-    store.settle("a", NOON, [due(schedule="a"), due(NOON - 1, "a", state="missed")])
-    store.settle("b", NOON, [due(schedule="b")])
+    settled(store, "a", NOON, [due(schedule="a"), due(NOON - 1, "a", state="missed")])
+    settled(store, "b", NOON, [due(schedule="b")])
     assert [(one.schedule, one.due) for one in store.in_hand("a")] == [("a", NOON)]
 
 
 def test_a_state_is_changed_by_who_saw_it_last_and_by_nobody_else(store: Schedules) -> None:
     store.add(row())
-    (mine,) = store.settle("kong-tuesdays", NOON, [due()]).ours
+    (mine,) = settled(store, "kong-tuesdays", NOON, [due()]).ours
     started = store.tell(mine, "started", run="r2")
     assert started is not None
     assert store.tell(mine, "failed", "by somebody who slept") is None
@@ -132,7 +183,7 @@ def test_a_state_is_changed_by_who_saw_it_last_and_by_nobody_else(store: Schedul
 def _claim(place: str, daemon: str, times: list[int], ready: Any, won: Any) -> None:
     with open_schedules(place) as store:
         ready.wait()
-        ours = [at for at in times if store.settle("kong-tuesdays", at, [due(at, daemon=daemon)]).ours]
+        ours = [at for at in times if settled(store, "kong-tuesdays", at, [due(at, daemon=daemon)]).ours]
         won.put(ours)
 
 

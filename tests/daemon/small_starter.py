@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import time
 from pathlib import Path
 
 from simian.schedule.row import Schedule
@@ -23,7 +24,7 @@ class Files:
 
     def start(self, run: str, schedule: Schedule, seed: int) -> None:
         """All at once, as the journal's first row is."""
-        if not self._make(run, json.dumps({"schedule": schedule.name, "seed": seed})):
+        if not self._make(run, json.dumps({"schedule": schedule.name, "seed": seed, "at": time.time()})):
             raise AssertionError(f"run {run} began twice")
 
     def fence(self, run: str) -> bool:
@@ -44,6 +45,10 @@ class Files:
     def ending(self, run: str) -> tuple[str, str] | None:
         """See ``Starter``."""
         return None if self.last else ("ended", "held")
+
+    def began(self, run: str) -> float:
+        """When a run began, by the machine's clock."""
+        return float(json.loads((self.folder / run).read_text())["at"])
 
     def begun(self) -> dict[str, tuple[str, int]]:
         """Schedule and seed of each run that began."""

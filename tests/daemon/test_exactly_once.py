@@ -89,7 +89,8 @@ def _check(
 ) -> None:
     with open_schedules(place) as store:
         rows = {(one.schedule, one.due): one for one in store.dues(limit=10 * DUES)}
-    begun = Files(folder / "runs").begun()
+    starter = Files(folder / "runs")
+    begun = starter.begun()
     due = {(one.name, round(at * 1e6)) for one in schedules for at in one.dues(begin, until)}
     assert due <= set(rows), f"lost without a record: {sorted(due - set(rows))[:5]}"
     started = {run: row for row in rows.values() if (run := row.run) in begun}
@@ -104,6 +105,7 @@ def _check(
     for run, (name, thrown) in begun.items():
         schedule = next(one for one in schedules if one.name == name)
         assert thrown == schedule.die_of(started[run].due / 1e6)
+        assert begin + (starter.began(run) - begin) * SPEED >= started[run].due / 1e6, f"{run} began too early"
     states = dict(Counter(row.state for row in rows.values()))
     kind = "postgresql" if "postgresql" in place else "sqlite"
     note_figures(schedule="exactly once", database=kind, due=len(due), killed=killed, seed=seed, **states)

@@ -1,11 +1,15 @@
-"""``simian schedule add MONKEY|EXPERIMENT``: a monkey's own options as on its own command, and when it is to run."""
+"""``simian schedule add MONKEY|EXPERIMENT``: a monkey's own options as on its own command, and when it is to run.
+
+Where a monkey has an option that every schedule has, too (gorilla's zone), the schedule's is ``--schedule-NAME``.
+"""
 
 import inspect
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import typer
 
@@ -15,32 +19,50 @@ from simian.cli.monkey import parameters, split_doc
 from simian.cli.options import option, seconds
 from simian.errors import UsageError
 
+APART = "schedule_"
 CALENDAR = ("hours", "days", "holidays", "closed", "freezes")
 SENT = {
     "name", "monkey", "experiment", "options", "for_s", "when", "zone", "calendar", "misfire", "grace_s", "jitter_s",
     "overlap", "expires", "note", "seed",
 }  # fmt: skip
+
+
+class ScheduleOption(NamedTuple):
+    """An option of every schedule."""
+
+    name: str
+    kind: Any
+    default: Any
+    text: str
+    more: Mapping[str, Any] = MappingProxyType({})
+
+    def beside(self, taken: Collection[str]) -> inspect.Parameter:
+        """As a command has it; where the monkey's own options have its name, it is ``--schedule-NAME``."""
+        name = f"{APART}{self.name}" if self.name in taken else self.name
+        return option(name, f"--{name.rstrip('_').replace('_', '-')}", self.kind, self.default, self.text, **self.more)
+
+
 WHEN = [
-    option("cron", "--cron", str | None, None, 'Minute, hour, day, month, weekday: "0 10 * * tue".'),
-    option("every", "--every", str | None, None, "An interval: 30m, 6h, 2d."),
-    option("chance", "--chance", str | None, None, 'By chance, in work days: "mean 2d, min 1d".'),
-    option("at", "--at", str | None, None, "Once: 2026-12-01T10:00, in --zone."),
-    option("name", "--name", str | None, None, "Its name. [default: that of what runs, and a number]"),
-    option("zone", "--zone", str | None, None, "IANA time zone. [default: that of simian.yaml's calendar, else UTC]"),
-    option("hours", "--hours", str | None, None, "Opening hours of its own: 09:00-12:00,13:00-15:00."),
-    option("days", "--days", str | None, None, "Work days of its own: mon-fri."),
-    option("holidays", "--holidays", str | None, None, "Holidays of its own: DE-BY."),
-    option("closed", "--closed", list[str], [], "A closed day or FIRST..LAST; may be given again."),
-    option("freezes", "--freezes", str | None, None, "An iCalendar file of times when it must not run."),
-    option("misfire", "--misfire", str, "skip", "What was slept through: skip, or run late within --grace."),
-    option("grace", "--grace", str, "10m", "How late a run may be."),
-    option("jitter", "--jitter", str, "0s", "Start up to so much later; the die decides."),
-    option("overlap", "--overlap", str, "skip", "While its last run goes on: skip, or queue."),
-    option("expires", "--expires", str | None, None, "No more from then on: 2027-01-01."),
-    option("owner", "--owner", str | None, None, "Whom to ask. [default: you]"),
-    option("note", "--note", str, "", "Why, say."),
-    option("seed", "--seed", int | None, None, "Of its dice. [default: drawn]", min=0, max=2**63 - 1),
-    option("for_", "--for", str | None, None, "How long the faults stay in each run. [default: 30s]"),
+    ScheduleOption("cron", str | None, None, 'Minute, hour, day, month, weekday: "0 10 * * tue".'),
+    ScheduleOption("every", str | None, None, "An interval: 30m, 6h, 2d."),
+    ScheduleOption("chance", str | None, None, 'By chance, in work days: "mean 2d, min 1d".'),
+    ScheduleOption("at", str | None, None, "Once: 2026-12-01T10:00, in its time zone."),
+    ScheduleOption("name", str | None, None, "Its name. [default: that of what runs, and a number]"),
+    ScheduleOption("zone", str | None, None, "IANA time zone. [default: that of simian.yaml's calendar, else UTC]"),
+    ScheduleOption("hours", str | None, None, "Opening hours of its own: 09:00-12:00,13:00-15:00."),
+    ScheduleOption("days", str | None, None, "Work days of its own: mon-fri."),
+    ScheduleOption("holidays", str | None, None, "Holidays of its own: DE-BY."),
+    ScheduleOption("closed", list[str], [], "A closed day or FIRST..LAST; may be given again."),
+    ScheduleOption("freezes", str | None, None, "An iCalendar file of times when it must not run."),
+    ScheduleOption("misfire", str, "skip", "What was slept through: skip, or run late within the grace."),
+    ScheduleOption("grace", str, "10m", "How late a run may be."),
+    ScheduleOption("jitter", str, "0s", "Start up to so much later; the die decides."),
+    ScheduleOption("overlap", str, "skip", "While its last run goes on: skip, or queue."),
+    ScheduleOption("expires", str | None, None, "No more from then on: 2027-01-01."),
+    ScheduleOption("owner", str | None, None, "Whom to ask. [default: you]"),
+    ScheduleOption("note", str, "", "Why, say."),
+    ScheduleOption("seed", int | None, None, "Of its dice. [default: drawn]", {"min": 0, "max": 2**63 - 1}),
+    ScheduleOption("for_", str | None, None, "How long the faults stay in each run. [default: 30s]"),
 ]
 
 
@@ -69,11 +91,11 @@ class Targets(Group):
 
 def _function(what: dict[str, str], own: list[inspect.Parameter], text: str, settings: Globals) -> Callable[..., int]:
     names = [parameter.name for parameter in own]
-    free = [parameter for parameter in WHEN if parameter.name not in names]  # a monkey's own option goes first
+    free = [one.beside(names) for one in WHEN]
 
     def command(**given: Any) -> int:
         options = {name: value for name in names if (value := given.pop(name)) is not None and value != []}
-        return add(what, options, given, settings)
+        return add(what, options, {name.removeprefix(APART): value for name, value in given.items()}, settings)
 
     command.__doc__ = text
     command.__signature__ = inspect.Signature([*own, *free])  # type: ignore[attr-defined]
@@ -90,7 +112,7 @@ def add(what: dict[str, str], options: dict[str, Any], given: Mapping[str, Any],
     if settings.json:
         print_json({"schedule": row})
     elif not settings.quiet:
-        following = local_time(row["next"], row["zone"]) or "never, by its hours and the system's"
+        following = local_time(row["next"], row["zone"]) or "none within a year, by its hours and the system's"
         print(f"schedule {row['name']}: next {following}; simian serve runs what is due")
     return 0
 

@@ -12,6 +12,15 @@ import pytest
 from .conftest import Call, Program
 
 CALENDAR = 'calendar: {zone: Europe/Berlin, hours: "09:00-15:00", days: mon-fri, holidays: DE-BY}\n'
+PICKY = """
+from simian import Kill, Radius, monkey
+
+
+@monkey(radius=Radius.NODE)
+def picky(topology, rng, *, grace: int = 1, name: str = ""):
+    \"\"\"Kill the first.\"\"\"
+    return [Kill(topology.candidates()[0])]
+"""
 
 
 def test_a_name_that_is_made_of_an_experiments_is_one_that_the_api_takes(call: Call) -> None:
@@ -35,6 +44,23 @@ def test_a_schedule_is_added_listed_shown_paused_and_removed(call: Call) -> None
     assert call("schedule", "remove", "chaos-1").code == 0
     gone = call("schedule", "show", "chaos-1")
     assert (gone.code, gone.err) == (2, "error: no schedule is called 'chaos-1'; there are: chaos-2\n")
+
+
+def test_where_a_monkey_has_an_option_of_that_name_the_schedules_own_has_another(call: Call, shop: Program) -> None:
+    of_berlin = ("--schedule-zone", "Europe/Berlin", "--at", "2036-06-01T10:00")
+    added = call("schedule", "add", "gorilla", "--zone", "east-a", *of_berlin, "--json").document["schedule"]
+    assert (added["options"], added["zone"]) == ({"zone": "east-a"}, "Europe/Berlin")
+    assert added["when"] == {"at": "2036-06-01T08:00:00.000000Z"}
+    assert "--schedule-zone" in call("schedule", "add", "gorilla", "--help").out
+    assert "--schedule-zone" not in call("schedule", "add", "chaos", "--help").out
+
+    shop.file("chaos/picky.py", PICKY)
+    shop.file("simian.yaml", (shop.folder / "simian.yaml").read_text() + "plugins: [./chaos]\n")
+    line = ("schedule", "add", "picky", "--grace", "3", "--name", "x", "--every", "6h", "--json")
+    row = call(*line).document["schedule"]
+    assert (row["name"], row["options"], row["grace_s"]) == ("picky-1", {"grace": 3, "name": "x"}, 600.0)
+    row = call(*line, "--schedule-grace", "1h", "--schedule-name", "evenings").document["schedule"]
+    assert (row["name"], row["options"], row["grace_s"]) == ("evenings", {"grace": 3, "name": "x"}, 3600.0)
 
 
 @pytest.mark.parametrize(

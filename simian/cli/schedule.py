@@ -8,7 +8,7 @@ from simian.cli.context import load_system, path_of, server_of, system_looked_ba
 from simian.cli.globals import Globals
 from simian.cli.output import print_json, print_table
 from simian.cli.schedule_add import Targets
-from simian.cli.schedule_rows import local_time, note_change, rows, wake_daemon, with_next
+from simian.cli.schedule_rows import in_words, local_time, note_change, rows, wake_daemon, with_next
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Recurring runs.")
 app.add_typer(
@@ -63,9 +63,8 @@ def show(ctx: typer.Context, name: Name) -> int:
     if ctx.obj.json:
         print_json({"schedule": row, "dues": dues})
         return 0
-    for key, value in row.items():
-        if value not in (None, "", {}, False):
-            print(f"{key}: {value}")
+    for key, value in in_words(row):
+        print(f"{key}: {value}")
     print()
     shown = [(local_time(due["due"], row["zone"]), due["state"], due["run"], due["reason"]) for due in dues]
     print_table(("DUE", "STATE", "RUN", "REASON"), shown)

@@ -24,12 +24,12 @@ def previewed(
 
     @cache
     def plan(name: str, die: int) -> tuple[list[str], str | None, str]:
-        """Targets, hash of the plan, and why there can be none."""
+        """Targets (each once), hash of the plan, and why there can be none."""
         try:
             made = planned_for(system, by_name[name], die, topology)
         except SimianError as error:
             return [], None, f"would be refused: {error}"
-        return [fault.target for fault in made.faults], made.hash, ""
+        return list(dict.fromkeys(fault.target for fault in made.faults)), made.hash, ""
 
     def told(one: Coming) -> dict[str, Any]:
         targets, plan_hash, why = ([], None, one.closed) if one.closed else plan(one.schedule.name, one.seed)

@@ -3,6 +3,7 @@
 import contextlib
 import getpass
 import json
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 MOST_LOOKED_AT = 1_000
 SOON_DAYS = 400.0
 ANSWER_LIMIT_S = 1.0
+MOMENTS = ("expires", "made", "next")
 
 
 def rows(system: System) -> "Schedules":
@@ -29,6 +31,29 @@ def local_time(moment: str | None, zone: str) -> str | None:
     if moment is None:
         return None
     return datetime.fromisoformat(moment).astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M %Z")
+
+
+def in_words(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is known of a schedule, as people write it; what it has not is left out."""
+    from simian.schedule.words import told_span, told_when
+
+    for key, value in row.items():
+        if value in (None, "", {}, False):
+            continue
+        if key == "when":
+            yield key, told_when(value)
+        elif key in MOMENTS:
+            yield key, local_time(value, row["zone"]) or ""
+        elif key.endswith("_s"):
+            yield key.removesuffix("_s"), told_span(value)
+        elif isinstance(value, Mapping):
+            yield key, "; ".join(f"{name} {_listed(one)}" for name, one in value.items())
+        else:
+            yield key, str(value)
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def with_next(system: System, row: dict[str, Any]) -> dict[str, Any]:

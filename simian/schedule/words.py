@@ -61,14 +61,15 @@ def told_when(when: Mapping[str, Any]) -> str:
     if "cron" in when:
         return f"cron {when['cron']}"
     if "every_s" in when:
-        return f"every {_span(when['every_s'])}"
+        return f"every {told_span(when['every_s'])}"
     if "at" in when:
         return f"at {when['at'][:16]}Z"
     chance = when["chance"]
     return f"chance, mean {chance['mean_days']:g} d, min {chance.get('min_days', 1)} d"
 
 
-def _span(seconds: float) -> str:
+def told_span(seconds: float) -> str:
+    """A duration as ``span_s`` reads it."""
     for unit, size in (("d", 86_400.0), ("h", 3_600.0), ("m", 60.0)):
         if seconds % size == 0:
             return f"{seconds / size:g}{unit}"

@@ -106,6 +106,35 @@ def test_a_preview_shows_the_same_die_that_will_be_thrown(shop: Program, call: C
     assert [fault["node"] for stage in plan["stages"] for fault in stage["faults"]] == one["targets"]
 
 
+def test_one_is_shown_in_words(call: Call) -> None:
+    often = ("--chance", "mean 2d, min 1d", "--hours", "09:00-15:00", "--zone", "Europe/Berlin", "--grace", "90m")
+    call("schedule", "add", "chaos", "--service", "store", *often, "--closed", "2027-01-01", "--closed", "2027-05-01")
+    call("schedule", "add", "kong", "--at", "2036-06-01T10:00", "--for", "40s", "--jitter", "5m")
+    chaos, kong = (call("schedule", "show", name).out for name in ("chaos-1", "kong-1"))
+    assert re.sub(r"seed: .*|made: .*|next: .*|owner: .*", "", chaos).split("\n\n")[0].split("\n") == [
+        "name: chaos-1",
+        "monkey: chaos",
+        "options: service store",
+        "when: chance, mean 2 d, min 1 d",
+        "zone: Europe/Berlin",
+        "calendar: hours 09:00-15:00; closed 2027-01-01, 2027-05-01",
+        "misfire: skip",
+        "grace: 90m",
+        "overlap: skip",
+    ]
+    assert "for: 40s\n" in kong
+    assert "when: at 2036-06-01T10:00Z\n" in kong
+    assert "jitter: 5m\n" in kong
+    assert re.search(r"\nmade: 20\d\d-\d\d-\d\d \d\d:\d\d UTC\n", kong)
+
+
+def test_a_preview_names_each_target_once_however_many_faults_it_gets(call: Call) -> None:
+    call("schedule", "add", "latency", "--every", "12h")
+    coming = call("schedule", "preview", "--days", "2", "--json").document["coming"]
+    assert coming
+    assert all(len(one["targets"]) == len(set(one["targets"])) > 1 for one in coming)
+
+
 def test_schedules_of_the_file_are_checked_with_it(shop: Program, call: Call) -> None:
     text = (shop.folder / "simian.yaml").read_text()
     shop.file(

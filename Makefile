@@ -51,7 +51,7 @@ fix: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-BENCHMARKS := startup load delay guard readings history schedule kong docker
+BENCHMARKS := startup load delay guard journal readings history schedule kong docker
 
 # The peers are programs on PATH; each benchmark says how to get one that is missing.
 bench: $(STAMP)

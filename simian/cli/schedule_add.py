@@ -16,7 +16,7 @@ import typer
 from simian.cli.defaults import Group
 from simian.cli.globals import Globals
 from simian.cli.monkey import parameters, split_doc
-from simian.cli.options import option, seconds
+from simian.cli.options import GREATEST_SEED, option, seconds
 from simian.errors import UsageError
 
 APART = "schedule_"
@@ -61,7 +61,7 @@ WHEN = [
     ScheduleOption("expires", str | None, None, "No more from then on: 2027-01-01."),
     ScheduleOption("owner", str | None, None, "Whom to ask. [default: you]"),
     ScheduleOption("note", str, "", "Why, say."),
-    ScheduleOption("seed", int | None, None, "Of its dice. [default: drawn]", {"min": 0, "max": 2**63 - 1}),
+    ScheduleOption("seed", int | None, None, "Of its dice. [default: drawn]", {"min": 0, "max": GREATEST_SEED}),
     ScheduleOption("for_", str | None, None, "How long the faults stay in each run. [default: 30s]"),
 ]
 

@@ -7,6 +7,9 @@ from .layout import HOME_NETWORKS, REGIONS
 from .manifest import PROJECT, Manifest, replace_file
 
 _MANY = 150.0  # requests a second
+# A lost zone has a sixth of the gateways, and the first tries at them fail until devices know: in a short run, all the
+# while. Twice that is no chance; of a lost region's gateways it would be half.
+_FIRST_TRIES = ">= 66 %"
 _QUEUE = "/000000000000/invalidations"  # account and name, as members address it
 
 
@@ -111,7 +114,7 @@ def _checks(rate: float) -> list[dict[str, Any]]:
     return [
         {"check": "streams start", "probe": {"users": "success_share", "kind": "play"}, "tolerance": f">= {streams}"},
         {"check": "requests succeed", "probe": {"users": "success_share"}, "tolerance": f">= {requests}"},
-        {"check": "first tries", "probe": {"users": "first_try_share"}, "tolerance": ">= 90 %"},
+        {"check": "first tries", "probe": {"users": "first_try_share"}, "tolerance": _FIRST_TRIES},
         {"check": "latency", "probe": {"users": "p99_ms"}, "tolerance": "<= 1000 ms"},
         {"check": "calls per request", "probe": {"users": "calls_per_request"}, "tolerance": "<= 1.5 x baseline"},
     ]

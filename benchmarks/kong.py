@@ -27,10 +27,9 @@ FOR, QUICK_FOR = "16s", "8s"
 TTL_S = 1.0
 PATIENCE_S = 2.0  # after which a request that found nobody has failed
 DARK = (
-    "All of them fall into the second or two from the first kill until the last resolver has the new answer (the row "
-    "below says how many did not): until then a device knows the addresses of the dark region only. The longer the "
-    "hold, the smaller their share. Devices that look the name up again while their users wait were tried: as many "
-    "failed all the same, since a user who still waits is not harmed yet, so that it was detected after 2.0 s."
+    "A device knows the addresses of the dark region only until its resolver has the new answer, and waits for that as "
+    "long as its user does, 2 s: what is detected, decided and shifted later than a second after the blow comes too "
+    "late for the first of them. The row below says how many failed for another reason."
 )
 MOVED = 0.01  # at most this share of all tries still arrives: 99 % have moved
 Figure = Callable[[Run, Evacuation], float]
@@ -74,7 +73,7 @@ def first_ms(run: Run, away: Evacuation) -> float:
 
 
 def detected_s(run: Run, away: Evacuation) -> float:
-    """From when the first kill was begun until simian saw that users were harmed."""
+    """From when the first kill was begun until simian saw that users' tries came to nothing, or that they failed."""
     return moment(run, "detected") - started(run, "inject")
 
 

@@ -13,6 +13,7 @@ from simian.blame import Blame
 from simian.judge import Judge, Phase, Verdict, shown
 from simian.judge_readings import ReadingsJudge
 from simian.judge_users import UsersJudge
+from simian.notice import Notice
 from simian.probe import AbortCondition, Check, FeedLost, Observation, Slice
 from simian.tally import Coverage, Exposure
 from simian.topology import Node
@@ -58,6 +59,7 @@ class SteadyState:
         self._aborts = tuple(aborts)
         self._phase: Phase = "baseline"
         self._blame = Blame()
+        self._notice = Notice()
         self._coverage = Coverage()
         self._during: tuple[float, float] | None = None
         self._after_since: float | None = None
@@ -84,6 +86,8 @@ class SteadyState:
             self._coverage.take(seen)
             if self._phase in ("baseline", "during"):
                 self._blame.take(self._phase, seen)
+            if self._phase == "moving":
+                self._notice.take(seen)
             if self._phase == "after" and self._after_since is None:
                 self._after_since = seen.start
             if self._phase == "during":
@@ -103,8 +107,11 @@ class SteadyState:
         return self._alarm
 
     def noticed(self) -> str:
-        """What the guard saw while users were being moved, and would have ended the run for; empty: nothing yet."""
-        return next((judge.noticed for judge in self._judges.values() if judge.noticed), "")
+        """What was wrong while users were being moved: what the guard would have ended the run for, or failing tries.
+
+        Empty: nothing yet.
+        """
+        return next((judge.noticed for judge in self._judges.values() if judge.noticed), self._notice.said)
 
     def _aborted(self, abort: AbortCondition) -> str | None:
         judge = self._judges[abort.check]

@@ -41,6 +41,7 @@ LAYERS: list[set[str]] = [
         "fields",
         "tally",
         "blame",
+        "notice",
         "judge",
         "judge_users",
         "judge_readings",

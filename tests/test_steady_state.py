@@ -356,6 +356,22 @@ def test_what_happens_while_users_are_moved_is_noticed_and_not_judged() -> None:
     assert (verdict(state).verdict, verdict(state).during) == ("held", 1.0)
 
 
+@pytest.mark.parametrize(("dark", "noticed"), [(40, True), (8, False)])
+def test_tries_that_nobody_answers_are_noticed_while_users_are_moved_before_a_user_has_failed(
+    dark: int, noticed: bool
+) -> None:
+    feed, check = Feed(), users(PLAY, ">= 99.5 %")
+    state = life([check], feed.seconds(20, row(40)))
+    tries = {"users>gateway-west-a": 40, "gateway-west-a>members-west-a!": 40}
+    for phase in ("during", "moving"):
+        state.enter(phase)  # type: ignore[arg-type]
+        assert state.noticed() == "", "as long as nobody is being moved"
+        for one in feed.seconds(3, row(20), hops=tries | {"users>gateway-east-a!": dark}):
+            state.take(one)
+    assert state.noticed() == ("tries of users: 40 of the last 80 were not answered" if noticed else "")
+    assert state.alarm() is None
+
+
 def test_the_share_of_void_seconds_after_an_injection_is_told() -> None:
     feed = Feed()
     state = SteadyState([users(PLAY, ">= 99.9 %")])

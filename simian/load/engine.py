@@ -82,7 +82,7 @@ class Engine:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         self._tally.began(max(0.0, 1000.0 * (loop.time() - intended)))
-        journey = Journey(self._means, arrival.device, arrival.kind, intended)
+        journey = Journey(self._means, arrival.device, arrival.kind, intended, self._tally.tried)
         try:
             await journey.go()
         except Exception as error:  # a mistake of ours: told as such, and still one request that did not end well

@@ -1,7 +1,9 @@
 """One request from a device's point of view: look the name up, try gateway after gateway, follow one redirect."""
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -15,6 +17,7 @@ from simian.load.tally import Outcome
 
 _REDIRECT, _SIGN_IN, _SHED = 307, 401, 503
 _RETRY_AFTER_S = 1.0  # where a shedding gateway names a date and not seconds
+_LOOK_AGAIN_S = 0.1  # how often a device asks its resolver, which answers from its cache, where else it may go
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,18 @@ class _Aim(NamedTuple):
 
 
 class Journey:
-    """One request; ``outcome`` tells what came of it. ``intended``: its start, in the loop's time."""
+    """One request; ``outcome`` tells what came of it. ``intended``: its start, in the loop's time.
 
-    def __init__(self, means: Means, device: Device, kind: str, intended: float) -> None:
+    ``tell`` is handed the outcome when its user begins to wait without a try under way: what has failed by then is
+    known, and must not wait as well.
+    """
+
+    def __init__(
+        self, means: Means, device: Device, kind: str, intended: float, tell: Callable[[Outcome], None]
+    ) -> None:
         self._means = means
+        self._tell = tell
+        self._answered = False
         self._device = device
         self._kind = kind
         self._deadline = intended + means.patience.deadline_s
@@ -58,19 +69,44 @@ class Journey:
         self.outcome = Outcome(device.home, kind)
 
     async def go(self) -> None:
-        """Make the request, with as many tries as there are addresses and time."""
+        """Make the request, with as many tries as there are addresses and time.
+
+        When nobody at all answers at the addresses, others may be on their way: a region has gone dark, and its users
+        are being sent elsewhere.
+        """
         if self._loop.time() >= self._deadline:
             return self._fail("late")  # we come later than the user would have waited: nothing is left to ask
         system = self._means.system
         addresses = await self._lookup(system.name)
         if not addresses:
             return self._fail(None)
+        await self._try_each(addresses)
+        while not self._answered and (others := await self._elsewhere(addresses)):
+            addresses = others
+            await self._try_each(addresses)
+
+    async def _try_each(self, addresses: Sequence[str]) -> None:
+        system = self._means.system
         for index, address in enumerate(self._device.order(addresses, self._loop.time())):
             settled = await self._try(_Aim(address, *system.endpoint(address), system.name, self._target))
             self.outcome.first_failed |= index == 0 and not self.outcome.ok
             if settled or self._loop.time() >= self._deadline:
-                return None
-        return None
+                return
+
+    async def _elsewhere(self, addresses: Sequence[str]) -> tuple[str, ...]:
+        """Where the name leads now, as soon as that is elsewhere; nowhere, if it is not in time.
+
+        Those that did not answer are not asked again meanwhile: it would only be one more load on what is down.
+        """
+        self._tell(self.outcome)
+        found: tuple[str, ...] = ()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._deadline):
+                while set(found) <= set(addresses):
+                    await asyncio.sleep(_LOOK_AGAIN_S)
+                    found = (await self._means.resolver.lookup(self._means.system.name, self._device.subnet)).addresses
+                return found
+        return ()
 
     def _fail(self, error: str | None) -> None:
         self.outcome.first_failed = True
@@ -118,6 +154,7 @@ class Journey:
             self.outcome.errors.append(failure.reason)
             self._device.avoid(aim.address, self._loop.time() + AVOID_S)
             return None
+        self._answered = True
         self.outcome.hops += [f"users>{node}", *_listed(response, "x-lab-trace")]
         self.outcome.faults += _listed(response, "x-simian-faults")
         if response.status == _SHED and "retry-after" in response.headers:

@@ -73,12 +73,18 @@ class Tally:
         if key not in self._rows:
             self._rows[key] = _Row()
         self._rows[key].add(outcome)
+        self.tried(outcome)
+
+    def tried(self, outcome: Outcome) -> None:
+        """Count what its tries have met so far, which the outcome then forgets: its request may go on."""
         for hop in outcome.hops:  # Counter.update is for many
             self._hops[hop] += 1
         for fault in outcome.faults:
             self._faults[fault] += 1
         for error in outcome.errors:
             self._errors[error] += 1
+        for told in (outcome.hops, outcome.faults, outcome.errors):
+            told.clear()
 
     def cut(self, start: float, seconds: float) -> dict[str, Any]:
         """The slice that began at ``start`` (epoch seconds) and lasted ``seconds``; counting begins anew."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from simian.histogram import Histogram
 from simian.load.journey import Patience
 
 GOOD = (
@@ -277,6 +278,49 @@ def test_without_any_address_the_request_has_failed(street: Street, run: Run) ->
     seen = run(body)
     assert (seen["rows"][0]["failed"], seen["rows"][0]["first_failed"]) == (1, 1)
     assert seen["errors"] == {"dns_failed": 1}
+
+
+def test_whose_gateways_are_all_gone_goes_where_the_name_leads_next_and_what_failed_is_told_before(
+    street: Street, run: Run
+) -> None:
+    async def body() -> Any:
+        async with street(None, None, say(GOOD)) as here:
+            here.users.names.addresses, here.users.names.ttl_s = here.hosts[:2], 0
+            asking = asyncio.create_task(here.users.ask("play"))
+            while not (told := here.users.tally.cut(0.0, 1.0))["errors"]:
+                await asyncio.sleep(0.01)
+            here.users.names.addresses = here.hosts[2:]
+            return told, await asking
+
+    told, seen = run(body)
+    assert (told["rows"], told["errors"]) == ([], {"refused": 2})
+    assert told["hops"] == {"users>gateway-0!": 1, "users>gateway-1!": 1}
+    row = seen["rows"][0]
+    assert (row["ok"], row["failed"], row["first_failed"], row["served"]) == (1, 0, 1, {"east": 1})
+    assert (seen["errors"], seen["hops"]["users>gateway-2"]) == ({}, 1)
+    assert not any(hop.endswith("!") for hop in seen["hops"] if hop.startswith("users>")), "told twice"
+
+
+def test_whose_name_leads_nowhere_else_has_failed_at_its_deadline_and_has_asked_once(street: Street, run: Run) -> None:
+    async def body() -> Any:
+        async with street(None, None) as here:
+            here.users.patience, here.users.names.ttl_s = Patience(deadline_s=0.5), 0
+            return await here.users.ask("play"), here.users.names.asked
+
+    seen, asked_names = run(body)
+    assert (seen["rows"][0]["failed"], seen["errors"]) == (1, {"refused": 2})
+    assert Histogram.from_json(seen["rows"][0]["latency"]).quantile(1.0) >= 495
+    assert asked_names > 2
+
+
+def test_who_was_answered_badly_does_not_wait_for_other_addresses(street: Street, run: Run) -> None:
+    async def body() -> Any:
+        async with street(say(ERROR), None, say(SHED)) as here:
+            here.users.names.ttl_s = 0
+            return await here.users.ask("play"), here.users.names.asked
+
+    seen, asked_names = run(body)
+    assert (seen["rows"][0]["failed"], asked_names) == (1, 1)
 
 
 def test_a_bug_in_a_journey_is_told_and_counted(street: Street, run: Run) -> None:

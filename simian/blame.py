@@ -20,6 +20,7 @@ _NOT_WAITED_FOR = "~"
 _REFUSED = "status_4"  # what no other node would have answered differently, as far as a device knows
 _MOST_TOLD = 3
 _WIDELY = 0.3  # of the calls to a node: where one node alone is at fault, those to its peers go well
+_SPREAD = 0.1  # enough of them where no node has more than half of all calls to its service that failed
 
 
 class Blame:
@@ -96,11 +97,20 @@ class Blame:
         if node is None or (caller and caller.service == node.service):
             return ""
         peers = [one.name for one in self._nodes.values() if (one.service, one.region) == (node.service, node.region)]
-        failing = [name for name in peers if self._hops.failed_share(target=name) >= _WIDELY]
+        least = _SPREAD if source != USERS and self._is_spread(node.service) else _WIDELY
+        failing = [name for name in peers if self._hops.failed_share(target=name) >= least]
         if len(failing) < 2:
             return ""
         which = "each of its nodes" if failing == peers else " and ".join(failing)
         return f"{node.service} of {node.region}: calls to {which}"
+
+    def _is_spread(self, service: str) -> bool:
+        """Whether no node of a service, in whatever region, has more than half of its calls that failed."""
+        failed: Counter[str] = Counter()
+        for (_, target), count in self._hops.failed.items():
+            if target in self._nodes and self._nodes[target].service == service:
+                failed[target] += count
+        return 2 * max(failed.values(), default=0) <= failed.total()
 
     def _answer(self) -> str:
         """What tries met most often; empty when all went well."""

@@ -231,6 +231,8 @@ def test_users_who_give_up_before_any_call_does_point_at_how_long_calls_wait() -
     [
         ({"a": 10, "b": 10, "c": 10}, "members of east: calls to each of its nodes fail; at what they wait for"),
         ({"a": 8, "b": 0, "c": 6}, "members of east: calls to members-east-a and members-east-c fail; at what they"),
+        ({"a": 2, "b": 2, "c": 3}, "members of east: calls to each of its nodes fail; at what they wait for"),
+        ({"a": 2, "b": 0, "c": 3}, "gateway-east-a when a call to members-east-c fails"),
         ({"a": 8, "b": 0, "c": 1}, "gateway-east-a when a call to members-east-a fails"),
         ({"a": 8, "b": 0, "c": 0}, "gateway-east-a when a call to members-east-a fails"),
     ],

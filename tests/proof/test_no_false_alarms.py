@@ -70,4 +70,7 @@ def test_a_run_of_a_second_accuses_nobody(whole_lab: WholeLab, line: str) -> Non
     for seed in range(1, 1 + max(1, SEEDS // 10)):
         told = whole_lab.run(line, seed, hold="1s")
         note_figures(healthy=f"{line} --for 1s", parts="stand-ins", verdict=told.record["verdict"])
-        assert told.facts in (("completed", "held", "clean"), ("completed", "unknown", "clean")), told.record["reasons"]
+        assert told.facts[1:] in (("held", "clean"), ("unknown", "clean")), told.record["reasons"]
+        if told.facts[0] != "completed":
+            told.skip_if_the_machine_was_too_busy()
+            pytest.fail(f"nothing was looked at: {told.facts}, {told.record['reasons']}")

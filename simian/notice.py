@@ -2,7 +2,7 @@
 
 from simian.cusum import Cusum
 from simian.probe import Slice
-from simian.tally import USERS
+from simian.tally import USERS, Hops
 
 _ALLOWED, _WRONG = 0.1, 0.5  # of all tries that go nowhere: some always do, and half are no accident
 
@@ -21,8 +21,8 @@ class Notice:
         """Count a slice; a void one tells nothing of the system."""
         if seen.void or self.said:
             return
-        tries = {hop: count for hop, count in seen.hops.items() if hop.startswith(f"{USERS}>")}
-        failed = sum(count for hop, count in tries.items() if hop.endswith("!"))
-        every = sum(tries.values())
+        hops = Hops()
+        hops.take(seen.hops)
+        failed, every = (sum(n for hop, n in of.items() if hop[0] == USERS) for of in (hops.failed, hops.taken))
         if self._guard.take(every - failed, failed):
             self.said = f"tries of users: {failed} of the last {every} were not answered"

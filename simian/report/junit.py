@@ -103,7 +103,8 @@ def _fault(run: Run, fault: Fault) -> Case:
         return Case("faults", name, "skipped", "it was not injected")
     doubts = [] if fault.proven else [f"not proven: {fault.seen or 'no evidence was taken'}"]
     if not fault.exposure and not run.exposure_assumed:
-        doubts.append("no user's request met it")
+        known = fault.exposure is not None
+        doubts.append("no user's request met it" if known else "it is not known whether a user's request met it")
     if fault.state != "undone":
         doubts.append(f"it is {fault.state}: {fault.error}")
     return Case(

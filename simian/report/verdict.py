@@ -109,8 +109,14 @@ def _shown_doubts(run: Run) -> Iterator[str]:
     for fault in not_proven(run):
         yield f"{fault.name} is not proven to have been there"
     for fault in not_felt(run):
-        yield f"{fault.name} was met by no user's request" if not run.figures.counter else f"{fault.name} was not felt"
+        yield _unfelt(run, fault)
     yield from (f"{check.name} could not be judged" for check in run.checks if check.verdict == "unknown")
+
+
+def _unfelt(run: Run, fault: Fault) -> str:
+    if fault.exposure is None:
+        return f"{fault.name}: it is not known whether anybody met it"
+    return f"{fault.name} was not felt" if run.figures.counter else f"{fault.name} was met by no user's request"
 
 
 def not_proven(run: Run) -> list[Fault]:
@@ -119,7 +125,7 @@ def not_proven(run: Run) -> list[Fault]:
 
 
 def not_felt(run: Run) -> list[Fault]:
-    """Faults that no user's request met, unless the experiment assumes that."""
+    """Faults that no user's request met, or nobody counted whether one did, unless the experiment assumes that."""
     return [] if run.exposure_assumed else [fault for fault in run.injected if not fault.exposure]
 
 
@@ -147,10 +153,11 @@ def to_look_at(run: Run, users: Users) -> list[str]:
     for fault in not_proven(run):
         found.append(f"{fault.name}: not proven to have been there; was it up before, and can it be seen from outside?")
     unfelt = [fault for fault in not_felt(run) if fault.proven]
-    if unfelt:
-        names = listed([fault.name for fault in unfelt], 3)
+    if unmet := [fault.name for fault in unfelt if fault.exposure is not None]:
         seen = "the counter of `exposure` did not grow" if run.figures.counter else "met by no user's request"
-        found.append(f"{names}: {seen}; choose a target in use, or run longer")
+        found.append(f"{listed(unmet, 3)}: {seen}; choose a target in use, or run longer")
+    if uncounted := [fault.name for fault in unfelt if fault.exposure is None]:
+        found.append(f"{listed(uncounted, 3)}: who met it is not known, as the count is missing; run it again")
     for check in run.checks:
         if check.verdict == "unknown":
             silent = f", {check.silent} of them without an answer" if check.silent else ""

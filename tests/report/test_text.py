@@ -248,3 +248,13 @@ def test_nothing_in_a_record_can_steer_a_terminal(data: st.DataObject) -> None:
         shown = render(record, format, width=data.draw(st.sampled_from([20, 80])))
         assert not STEERING.search(shown)
         shown.encode()
+
+
+def test_what_nobody_counted_is_not_told_as_met_by_nobody() -> None:
+    record = records.unfelt_chaos()
+    record["faults"][0]["exposure"] = None  # the runner died before it could tell
+    told = " ".join(render(record, "text").split())
+    assert "met by no user's request" not in told
+    assert "- pause cache-west-c: who met it is not known, as the count is missing; run it again" in told
+    assert "pause cache-west-c: it is not known whether anybody met it" in told
+    assert "not known whether a user's request met it" in render(record, "junit")
